@@ -1,0 +1,445 @@
+package btfinfo
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+)
+
+// Constants of the BTF format, with the names of the specification.
+//
+// Sources: Documentation/bpf/btf.rst and include/uapi/linux/btf.h of Linux v6.12; the layout section of the header is
+// from libbpf v1.7's copy of the same header.
+const (
+	btfMagic      = 0xeb9f
+	btfVersion    = 1
+	btfHeaderLen  = 24 // struct btf_header up to str_len, in bytes
+	btfTypeLen    = 12 // struct btf_type, in bytes
+	btfMaxVlen    = math.MaxUint16
+	maxChainDepth = 64 // more modifiers in a row than any compiler emits; the kernel stops at 32 (MAX_RESOLVE_DEPTH)
+)
+
+// ID is a BTF type id. Id 0 is void.
+type ID uint32
+
+// Bits is an offset or a size in bits. Offsets of members are bits in BTF, sizes of types are bytes.
+type Bits uint32
+
+// Bytes returns the whole bytes in b, rounded down.
+func (b Bits) Bytes() uint32 { return uint32(b / 8) }
+
+// BTF is the type information of one kernel, module or object, parsed and checked: every id, string offset and size in
+// it was held against the input before Parse returned, so the accessors can't fail.
+//
+// A split BTF (a module's) continues the ids and strings of its base; the accessors take ids of either.
+// A BTF is safe for concurrent use.
+type BTF struct {
+	order binary.ByteOrder
+	base  *BTF
+	first ID     // id of the first own type: 1, or the number of types of the base
+	start uint32 // string offset at which the own strings start: 0, or the length of the base's strings
+	strs  string // own strings
+	words []uint32
+	pos   []uint32 // pos[i]: index in words of type first+i
+
+	namesOnce sync.Once
+	names     nameIndex
+}
+
+// header is struct btf_header. Offsets are bytes from the end of the header.
+type header struct {
+	order                            binary.ByteOrder
+	flags                            uint8
+	hdrLen                           uint32
+	typeOff, typeLen, strOff, strLen uint32
+}
+
+// parseHeader reads and checks struct btf_header, after libbpf v1.7's btf_parse_hdr.
+func parseHeader(data []byte) (header, error) {
+	var h header
+	if len(data) < btfHeaderLen {
+		return h, formatErr(0, "the BTF header needs %d bytes, have %d", btfHeaderLen, len(data))
+	}
+	switch {
+	case binary.LittleEndian.Uint16(data) == btfMagic:
+		h.order = binary.LittleEndian
+	case binary.BigEndian.Uint16(data) == btfMagic:
+		h.order = binary.BigEndian
+	default:
+		return h, formatErr(0, "no BTF: magic is %#04x, want %#04x", binary.LittleEndian.Uint16(data), btfMagic)
+	}
+	if data[2] != btfVersion {
+		return h, formatErr(2, "BTF version %d is not known, want %d", data[2], btfVersion)
+	}
+	h.flags = data[3]
+	if h.flags != 0 {
+		return h, formatErr(3, "BTF header flags are %#x, want 0", h.flags)
+	}
+	h.hdrLen = h.order.Uint32(data[4:])
+	h.typeOff = h.order.Uint32(data[8:])
+	h.typeLen = h.order.Uint32(data[12:])
+	h.strOff = h.order.Uint32(data[16:])
+	h.strLen = h.order.Uint32(data[20:])
+	if h.hdrLen < btfHeaderLen {
+		return h, formatErr(4, "BTF header length is %d, want at least %d", h.hdrLen, btfHeaderLen)
+	}
+	if uint64(h.hdrLen) > uint64(len(data)) {
+		return h, formatErr(4, "BTF header length is %d, have %d bytes", h.hdrLen, len(data))
+	}
+	left := uint64(len(data)) - uint64(h.hdrLen)
+	if end := uint64(h.strOff) + uint64(h.strLen); end > left {
+		return h, formatErr(16, "BTF strings end at byte %d after the header, have %d", end, left)
+	}
+	if end := uint64(h.typeOff) + uint64(h.typeLen); end > uint64(h.strOff) {
+		return h, formatErr(8, "BTF types end at byte %d after the header, but the strings start at %d", end, h.strOff)
+	}
+	if h.typeOff%4 != 0 || h.typeLen%4 != 0 {
+		return h, formatErr(8, "BTF type section at %d, length %d: both must be multiples of 4", h.typeOff, h.typeLen)
+	}
+	return h, nil
+}
+
+// Parse reads raw BTF of either byte order. data is not kept.
+//
+// Errors are *Error values: what is wrong, at which byte, and the two numbers that disagree.
+func Parse(data []byte) (*BTF, error) { return ParseSplit(data, nil) }
+
+// ParseSplit reads raw BTF whose ids and strings continue those of base, as a module's .BTF section does. A nil base
+// means that the BTF stands alone.
+func ParseSplit(data []byte, base *BTF) (*BTF, error) {
+	h, err := parseHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	b := &BTF{order: h.order, base: base, first: 1}
+	if base != nil {
+		if base.order != h.order {
+			return nil, formatErr(0, "split BTF is %s, its base is %s", orderName(h.order), orderName(base.order))
+		}
+		b.first = ID(base.NumTypes())
+		b.start = base.strEnd()
+	}
+	strOff := h.hdrLen + h.strOff
+	strs := data[strOff : strOff+h.strLen]
+	switch {
+	case len(strs) == 0 && base != nil:
+	case len(strs) == 0:
+		return nil, formatErr(int64(strOff), "the BTF string section is empty, want at least 1 byte")
+	case strs[len(strs)-1] != 0:
+		return nil, formatErr(int64(strOff)+int64(len(strs))-1, "the BTF string section ends in byte %#x, want 0", strs[len(strs)-1])
+	case base == nil && strs[0] != 0:
+		return nil, formatErr(int64(strOff), "the BTF string section starts with byte %#x, want 0", strs[0])
+	}
+	if uint64(b.start)+uint64(len(strs)) > math.MaxUint32 {
+		return nil, formatErr(20, "base and split strings together are %d bytes, the format holds %d", uint64(b.start)+uint64(len(strs)), uint32(math.MaxUint32))
+	}
+	b.strs = string(strs)
+
+	typeOff := h.hdrLen + h.typeOff
+	raw := data[typeOff : typeOff+h.typeLen]
+	b.words = make([]uint32, len(raw)/4)
+	if h.order == binary.LittleEndian {
+		for i := range b.words {
+			b.words[i] = binary.LittleEndian.Uint32(raw[4*i:])
+		}
+	} else {
+		for i := range b.words {
+			b.words[i] = binary.BigEndian.Uint32(raw[4*i:])
+		}
+	}
+	if err := b.index(int64(typeOff)); err != nil {
+		return nil, err
+	}
+	if err := b.check(int64(typeOff)); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// extraWords is the number of 32-bit words that follow struct btf_type, by kind: fixed + vlen*each.
+// Source: btf_type_size in libbpf v1.7's btf.c.
+var extraWords = [...]struct{ fixed, each uint8 }{
+	KindInt:       {1, 0},
+	KindPtr:       {0, 0},
+	KindArray:     {3, 0},
+	KindStruct:    {0, 3},
+	KindUnion:     {0, 3},
+	KindEnum:      {0, 2},
+	KindFwd:       {0, 0},
+	KindTypedef:   {0, 0},
+	KindVolatile:  {0, 0},
+	KindConst:     {0, 0},
+	KindRestrict:  {0, 0},
+	KindFunc:      {0, 0},
+	KindFuncProto: {0, 2},
+	KindVar:       {1, 0},
+	KindDatasec:   {0, 3},
+	KindFloat:     {0, 0},
+	KindDeclTag:   {1, 0},
+	KindTypeTag:   {0, 0},
+	KindEnum64:    {0, 3},
+}
+
+// index finds where each type starts. off is the byte offset of the type section in the input, for messages.
+func (b *BTF) index(off int64) error {
+	// A type has at least 3 words; kernels average 8, and growing from there is cheaper than counting first.
+	b.pos = make([]uint32, 0, len(b.words)/8+1)
+	n := uint32(len(b.words))
+	for p := uint32(0); p < n; {
+		id := b.first + ID(len(b.pos))
+		if n-p < btfTypeLen/4 {
+			return formatErr(off+4*int64(p), "type [%d] needs %d bytes, have %d", id, btfTypeLen, 4*(n-p))
+		}
+		info := b.words[p+1]
+		kind := Kind(info >> 24 & 0x1f)
+		if kind == KindVoid || kind > KindEnum64 {
+			e := formatErr(off+4*int64(p), "type [%d] has kind %d, known are 1 to %d", id, kind, KindEnum64)
+			e.Hint = "this BTF is damaged, or newer than this corecheck"
+			return e
+		}
+		x := extraWords[kind]
+		need := btfTypeLen/4 + uint32(x.fixed) + (info&btfMaxVlen)*uint32(x.each)
+		if need > n-p {
+			return formatErr(off+4*int64(p), "type [%d] %s needs %d bytes, have %d", id, kind, 4*need, 4*(n-p))
+		}
+		b.pos = append(b.pos, p)
+		p += need
+	}
+	if uint64(b.first)+uint64(len(b.pos)) > math.MaxInt32 {
+		return formatErr(off, "%d types, the format holds %d", uint64(b.first)+uint64(len(b.pos)), math.MaxInt32)
+	}
+	return nil
+}
+
+// check holds every id and every string offset against what there is, and refuses chains that never end.
+// It follows btf_validate_type of libbpf v1.7; libbpf leaves cycles to the kernel, which refuses them too.
+func (b *BTF) check(off int64) error {
+	numTypes := uint32(b.NumTypes())
+	strEnd := b.strEnd()
+	for i, p := range b.pos {
+		w := b.words[p:]
+		kind := Kind(w[1] >> 24 & 0x1f)
+		bad := func(what string, have, limit uint32) error {
+			return formatErr(off+4*int64(p), "type [%d] %s: %s is %d, there are %d", b.first+ID(i), kind, what, have, limit)
+		}
+		if w[0] >= strEnd {
+			return bad("string offset of the name", w[0], strEnd)
+		}
+		vlen := w[1] & btfMaxVlen
+		switch kind {
+		case KindInt:
+			if bits, o := w[3]&0xff, w[3]>>16&0xff; bits > 128 || bits+o > 8*16 {
+				return formatErr(off+4*int64(p), "type [%d] INT: %d bits at bit %d, an integer holds 128", b.first+ID(i), bits, o)
+			}
+		case KindPtr, KindTypedef, KindVolatile, KindConst, KindRestrict, KindVar, KindDeclTag, KindTypeTag, KindFunc:
+			if w[2] >= numTypes {
+				return bad("type id", w[2], numTypes)
+			}
+		case KindArray:
+			if w[3] >= numTypes {
+				return bad("type id of the elements", w[3], numTypes)
+			}
+			if w[4] >= numTypes {
+				return bad("type id of the index", w[4], numTypes)
+			}
+		case KindStruct, KindUnion:
+			for m := w[3 : 3+3*vlen]; len(m) > 0; m = m[3:] {
+				if m[0] >= strEnd {
+					return bad("string offset of a member", m[0], strEnd)
+				}
+				if m[1] >= numTypes {
+					return bad("type id of a member", m[1], numTypes)
+				}
+			}
+		case KindEnum:
+			for m := w[3 : 3+2*vlen]; len(m) > 0; m = m[2:] {
+				if m[0] >= strEnd {
+					return bad("string offset of an enumerator", m[0], strEnd)
+				}
+			}
+		case KindEnum64:
+			for m := w[3 : 3+3*vlen]; len(m) > 0; m = m[3:] {
+				if m[0] >= strEnd {
+					return bad("string offset of an enumerator", m[0], strEnd)
+				}
+			}
+		case KindFuncProto:
+			if w[2] >= numTypes {
+				return bad("type id of the result", w[2], numTypes)
+			}
+			for m := w[3 : 3+2*vlen]; len(m) > 0; m = m[2:] {
+				if m[0] >= strEnd {
+					return bad("string offset of a parameter", m[0], strEnd)
+				}
+				if m[1] >= numTypes {
+					return bad("type id of a parameter", m[1], numTypes)
+				}
+			}
+		case KindDatasec:
+			for m := w[3 : 3+3*vlen]; len(m) > 0; m = m[3:] {
+				if m[0] >= numTypes {
+					return bad("type id of a variable", m[0], numTypes)
+				}
+			}
+		}
+	}
+	return b.checkChains(off)
+}
+
+// checkChains refuses types that lead back to themselves through pointers, modifiers, typedefs, array elements or
+// anonymous members: the ways that relocation and layout walk without a name to stop at.
+func (b *BTF) checkChains(off int64) error {
+	const (
+		unseen = iota
+		open
+		done
+	)
+	state := make([]uint8, len(b.pos))
+	type frame struct {
+		id   ID
+		next int // the next member to look at
+	}
+	var stack []frame
+	for i := range b.pos {
+		if state[i] != unseen || !chains(Kind(b.words[b.pos[i]+1]>>24&0x1f)) {
+			continue
+		}
+		stack = append(stack[:0], frame{id: b.first + ID(i)})
+		state[i] = open
+		for len(stack) > 0 {
+			f := &stack[len(stack)-1]
+			to, more := b.chainStep(f.id, f.next)
+			f.next++
+			if !more {
+				state[f.id-b.first] = done
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			if to < b.first { // the base was checked by itself and can't point here
+				continue
+			}
+			switch j := to - b.first; state[j] {
+			case open:
+				return formatErr(off+4*int64(b.pos[j]), "type [%d] %s leads back to itself through type [%d]", to, b.Type(to).Kind(), f.id)
+			case unseen:
+				if !chains(b.Type(to).Kind()) {
+					state[j] = done
+					continue
+				}
+				if len(stack) >= maxChainDepth {
+					return formatErr(off+4*int64(b.pos[j]), "type [%d] %s is nested %d deep, the limit is %d", to, b.Type(to).Kind(), len(stack)+1, maxChainDepth)
+				}
+				state[j] = open
+				stack = append(stack, frame{id: to})
+			}
+		}
+	}
+	return nil
+}
+
+func chains(k Kind) bool {
+	switch k {
+	case KindPtr, KindTypedef, KindVolatile, KindConst, KindRestrict, KindTypeTag, KindVar, KindDeclTag,
+		KindArray, KindStruct, KindUnion:
+		return true
+	}
+	return false
+}
+
+// chainStep returns the n-th type that id contains without a name in between.
+func (b *BTF) chainStep(id ID, n int) (ID, bool) {
+	w := b.at(id)
+	switch Kind(w[1] >> 24 & 0x1f) {
+	case KindPtr, KindTypedef, KindVolatile, KindConst, KindRestrict, KindTypeTag, KindVar, KindDeclTag:
+		return ID(w[2]), n == 0
+	case KindArray:
+		return ID(w[3]), n == 0
+	default:
+		if n >= int(w[1]&btfMaxVlen) {
+			return 0, false
+		}
+		m := w[3+3*n:]
+		if name := m[0]; name != 0 && b.str(name) != "" {
+			return 0, true // named members are where walks stop; void is in every base
+		}
+		return ID(m[1]), true
+	}
+}
+
+// ByteOrder is the byte order of the input.
+func (b *BTF) ByteOrder() binary.ByteOrder { return b.order }
+
+// Base is the BTF that b continues, nil where it stands alone.
+func (b *BTF) Base() *BTF { return b.base }
+
+// FirstID is the id of b's first own type: 1, or for split BTF the number of types of its base.
+func (b *BTF) FirstID() ID { return b.first }
+
+// NumTypes is one more than the largest id of b, void and the base's types included.
+func (b *BTF) NumTypes() int { return int(b.first) + len(b.pos) }
+
+func (b *BTF) strEnd() uint32 { return b.start + uint32(len(b.strs)) }
+
+// str returns the string at offset off, which check has held against strEnd. The result shares memory with b.
+func (b *BTF) str(off uint32) string {
+	for off < b.start {
+		b = b.base
+	}
+	s := b.strs[off-b.start:]
+	return s[:strings.IndexByte(s, 0)]
+}
+
+// at returns the words of type id and all that follow; id must not be 0.
+func (b *BTF) at(id ID) []uint32 {
+	for id < b.first {
+		b = b.base
+	}
+	return b.words[b.pos[id-b.first]:]
+}
+
+func orderName(o binary.ByteOrder) string {
+	if o == binary.BigEndian {
+		return "big endian"
+	}
+	return "little endian"
+}
+
+// Error says what is wrong with an input and where.
+type Error struct {
+	File    string // as the user named it, with the steps inside: "linux.deb: data.tar: vmlinuz"
+	Section string // such as ".BTF"
+	Off     int64  // bytes from the start of the section, or of the file where there is no section; -1: nowhere
+	Msg     string
+	Hint    string // what to do about it, may be empty
+	Err     error  // the cause, may be nil
+}
+
+// Error is one line: file, section, offset, what disagrees.
+func (e *Error) Error() string {
+	var s strings.Builder
+	if e.File != "" {
+		s.WriteString(e.File)
+		s.WriteString(": ")
+	}
+	if e.Section != "" {
+		s.WriteString(e.Section)
+		s.WriteString(": ")
+	}
+	if e.Off >= 0 {
+		fmt.Fprintf(&s, "at %#x: ", e.Off)
+	}
+	s.WriteString(e.Msg)
+	if e.Err != nil {
+		s.WriteString(": ")
+		s.WriteString(e.Err.Error())
+	}
+	return s.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+func formatErr(off int64, format string, args ...any) *Error {
+	return &Error{Off: off, Msg: fmt.Sprintf(format, args...)}
+}

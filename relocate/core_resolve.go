@@ -1,0 +1,3 @@
+package relocate
+
+type resolverState struct{}
