@@ -1,0 +1,53 @@
+# corecheck: build, test, show. `make help` lists the targets.
+
+VERSION ?= $(shell ci/version.sh)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+# The date of the commit, not of the build: the same source gives the same bytes.
+DATE ?= $(shell TZ=UTC git show -s --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
+LDFLAGS = -s -w -X main.linkedVersion=$(VERSION) -X main.linkedCommit=$(COMMIT) -X main.linkedDate=$(DATE)
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build ./corecheck, static and reproducible
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o corecheck ./cmd/corecheck
+
+.PHONY: demo
+demo: build ## check the demo object against the embedded kernels
+	@ci/demo.sh
+
+.PHONY: test
+test: ## install what the tests need, fetch the corpus, run every test
+	ci/install-test-deps.sh
+	@set -e; \
+	tools=$$(ci/fetch-libbpf-tools.sh); \
+	CORECHECK_TOOLS_DIR=$$tools ci/test.sh $(TESTFLAGS)
+
+.PHONY: bench
+bench: ## run the benchmarks, each beside cilium/ebpf doing the same
+	CORECHECK_TOOLS_DIR=$$(ci/fetch-libbpf-tools.sh) go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (60s)
+	ci/fuzz.sh
+
+.PHONY: lint
+lint: ## formatting, vet, staticcheck, the house's rules (imports, licences, files)
+	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "not gofmt'ed: $$files"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go test -count=1 ./ci
+
+.PHONY: generate
+generate: ## rebuild generated code, fixtures and documentation
+	ci/generate.sh
+
+.PHONY: man
+man: build ## write the manual pages to dist/man
+	./corecheck man dist/man

@@ -1,0 +1,20 @@
+#!/bin/bash
+# Fails where `make generate` changes a committed file. Needs the pinned compiler: the bytes depend on it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+want='14.0.6'
+if ! clang-14 --version 2>/dev/null | grep -qF "version $want"; then
+	echo "clang $want is not on this machine: generated files are not checked"
+	exit 0
+fi
+if ! git diff --quiet HEAD; then
+	echo "files are changed already: commit them first" >&2
+	exit 1
+fi
+make generate
+if ! git diff --exit-code --stat HEAD || [ -n "$(git ls-files --others --exclude-standard)" ]; then
+	git status --short
+	echo "make generate changes what is committed: run it and commit the result" >&2
+	exit 1
+fi
