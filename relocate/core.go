@@ -37,9 +37,16 @@ type Result struct {
 	// poisons the instruction; Outcome is Poisoned and Value the offset that it would have had.
 	Mismatch bool
 	Reason   Reason // why Ambiguous, Fatal, or a Poisoned one that had a match; ReasonNone elsewhere
-	Detail   string // Reason in numbers and names, for people
-	// Candidates that were considered, in libbpf's order, each with what became of it.
+	// NoCandidates: the kernel has no type of the root's kind and name at all.
+	NoCandidates bool
+
+	// What follows is for people, and filled in by Explain only.
+
+	Detail string // Reason in numbers and names; where there are no candidates, what is missing
+	// Candidates that were considered, in libbpf's order, each with what became of it; then the pruned ones.
 	Candidates []Candidate
+
+	trail trail
 }
 
 // Candidate is a type of the kernel that might stand for the root type.

@@ -1,3 +1,324 @@
 package relocate
 
-type resolverState struct{}
+import (
+	"fmt"
+
+	"github.com/corecheck/corecheck/btfinfo"
+)
+
+// resolverState is the candidate cache of one resolver: cand_cache of bpf_object__relocate_core.
+type resolverState struct {
+	roots   map[btfinfo.ID]*rootCands
+	scratch []cand
+	ptrSize uint32 // of the kernel, in bytes
+	steps   int    // of work that are left for all records
+}
+
+// rootCands are the candidates of one local root type.
+type rootCands struct {
+	all  []cand // as they were found
+	live []cand // those that the records before have left; a pruned list is a new one, results keep the old
+}
+
+// cand is one type of the kernel.
+type cand struct {
+	mod int32 // index in Target.Modules, -1 for vmlinux
+	id  btfinfo.ID
+}
+
+// trail is what a Result needs to tell its story later.
+type trail struct {
+	resolver  *Resolver
+	all, live []cand
+}
+
+// NewResolver returns a resolver for one object and one kernel. It looks at nothing yet: the first record of each root
+// type searches the kernel for it.
+func NewResolver(obj *Object, target *Target) *Resolver {
+	return &Resolver{obj: obj, target: target, resolverState: resolverState{
+		roots:   make(map[btfinfo.ID]*rootCands),
+		ptrSize: target.Vmlinux.PointerSize(),
+		steps:   maxTotalSteps,
+	}}
+}
+
+// Resolve resolves one record, without the texts: see (*Result).Explain.
+//
+// Records are to be given in the order of Object.Relos, without those that libbpf does not apply: those of programs
+// that are not loaded, and those without function. A record that libbpf fails on (Ambiguous, Fatal) ends its load; here
+// the records behind it are resolved as if it had not been there.
+func (r *Resolver) Resolve(relo *Relo) *Result {
+	res := new(Result)
+	r.resolve(relo, res)
+	return res
+}
+
+// ResolveAll resolves all records of the object in order, without the texts, but those without function and those that
+// skip, which may be nil, tells to leave out.
+func (r *Resolver) ResolveAll(skip func(*Relo) bool) []Result {
+	out := make([]Result, 0, len(r.obj.Relos))
+	for _, relo := range r.obj.Relos {
+		if relo.Func == nil || skip != nil && skip(relo) {
+			continue
+		}
+		out = append(out, Result{})
+		r.resolve(relo, &out[len(out)-1])
+	}
+	return out
+}
+
+func (r *Resolver) resolve(relo *Relo, res *Result) {
+	res.Relo = relo
+	if r.steps < 0 {
+		res.fatal(malformed("comparing the types of this object takes more than %d steps", maxTotalSteps))
+		return
+	}
+	res.trail.resolver = r
+	spec, bad := r.obj.spec(relo)
+	if bad.reason != ReasonNone {
+		res.fatal(bad)
+		return
+	}
+	if relo.Kind == TypeIDLocal {
+		r.evaluate(spec, res, false)
+		return
+	}
+	root := r.roots[spec.Root]
+	if root == nil {
+		root = new(rootCands)
+		root.all = r.candidates(spec)
+		root.live = root.all
+		r.roots[spec.Root] = root
+	}
+	res.trail.all, res.trail.live = root.all, root.live
+	res.NoCandidates = len(root.all) == 0
+	left := r.evaluate(spec, res, false)
+	if res.Outcome <= Poisoned && len(left) > 0 && len(left) < len(root.live) {
+		root.live = append([]cand(nil), left...)
+	}
+}
+
+// candidates is bpf_core_find_cands: types of the same kind and essential name in vmlinux, and only where it has none,
+// in the modules.
+func (r *Resolver) candidates(spec *Spec) []cand {
+	name := spec.EssentialName()
+	if name == "" {
+		return nil
+	}
+	var out []cand
+	kind := spec.RootKind()
+	add := func(b *btfinfo.BTF, mod int32) {
+		b.OwnEssential(name, func(t btfinfo.Type) bool {
+			if coreKinds(t.Kind(), kind) {
+				out = append(out, cand{mod, t.ID()})
+			}
+			return true
+		})
+	}
+	add(r.target.Vmlinux, -1)
+	if len(out) == 0 {
+		for i := range r.target.Modules {
+			add(r.target.Modules[i].BTF, int32(i))
+		}
+	}
+	return out
+}
+
+func (r *Resolver) btf(c cand) *btfinfo.BTF {
+	if c.mod < 0 {
+		return r.target.Vmlinux
+	}
+	return r.target.Modules[c.mod].BTF
+}
+
+func (res *Result) fatal(p problem) {
+	res.Outcome, res.Reason, res.Detail = Fatal, p.reason, p.detail
+}
+
+// evaluate is bpf_core_calc_relo_insn and bpf_core_patch_insn on the candidates that res.trail.live holds. It returns
+// those that matched, which is only valid until the next call. It changes nothing but res and r.scratch, so that it can
+// be called again for the texts.
+func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand) {
+	relo := res.Relo
+	res.Orig = spec.calc.val
+	if spec.Kind == TypeIDLocal {
+		res.Value = spec.calc.val
+		r.finish(res, spec.calc, spec.calc, false, explain)
+		return nil
+	}
+	if spec.btf.Type(spec.Root).Name() == "" {
+		res.fatal(explained(explain, ReasonAnonymousRoot, "the root type [%d] %s has no name, so that no kernel can be searched for it", spec.Root, spec.RootKind()))
+		return nil
+	}
+
+	var (
+		m     = matcher{spec: spec, ptrSize: r.ptrSize, explain: explain, steps: maxSteps}
+		first struct {
+			calc   calcResult
+			bitOff uint32
+			cand   cand
+		}
+		bad       problem
+		ambiguous problem
+	)
+	left = r.scratch[:0]
+	for _, c := range res.trail.live {
+		m.target = r.btf(c)
+		f := m.matchSpec(c.id)
+		if explain {
+			res.Candidates = append(res.Candidates, r.candidate(c, m.why))
+		}
+		if f == failed {
+			bad = m.why
+			break
+		}
+		if f == no {
+			continue
+		}
+		if bad = spec.bad; bad.reason != ReasonNone {
+			break
+		}
+		calc, p := r.calcTarget(&m, c)
+		if explain {
+			last := &res.Candidates[len(res.Candidates)-1]
+			last.Value, last.Reason, last.Detail = calc.val, p.reason, p.detail
+		}
+		if bad = p; bad.reason != ReasonNone {
+			break
+		}
+		left = append(left, c)
+		if len(left) == 1 {
+			first.calc, first.bitOff, first.cand = calc, m.bitOff, c
+			continue
+		}
+		switch {
+		case ambiguous.reason != ReasonNone:
+		case m.bitOff != first.bitOff:
+			ambiguous = explained(explain, ReasonAmbiguous, "%s is at bit %d in [%d] of %s and at bit %d in [%d] of %s",
+				spec.Path(), first.bitOff, first.cand.id, r.btfName(first.cand), m.bitOff, c.id, r.btfName(c))
+		case calc.val != first.calc.val:
+			ambiguous = explained(explain, ReasonAmbiguous, "%s of %s is %d by [%d] of %s and %d by [%d] of %s",
+				spec.Kind, spec.Path(), first.calc.val, first.cand.id, r.btfName(first.cand), calc.val, c.id, r.btfName(c))
+		}
+		if ambiguous.reason != ReasonNone && !explain {
+			break
+		}
+	}
+	r.scratch = left[:0]
+	if !explain {
+		r.steps -= maxSteps - m.steps
+	}
+	switch {
+	case bad.reason != ReasonNone && ambiguous.reason == ReasonNone:
+		res.fatal(bad)
+	case ambiguous.reason != ReasonNone:
+		res.Outcome, res.Reason, res.Detail = Ambiguous, ambiguous.reason, ambiguous.detail
+	case len(left) > 0:
+		res.Value = first.calc.val
+		mismatch := false
+		if o, n := spec.calc, first.calc; relo.Kind == FieldByteOffset && o.size != n.size {
+			mismatch = !canResize(spec.btf, o.typ, r.btf(first.cand), n.typ)
+		}
+		r.finish(res, spec.calc, first.calc, mismatch, explain)
+	case spec.bad.reason != ReasonNone:
+		res.fatal(spec.bad)
+	case relo.Kind == FieldExists || relo.Kind == EnumvalExists || relo.Kind.IsType():
+		r.finish(res, spec.calc, calcResult{}, false, explain)
+		if res.Outcome == Resolved {
+			res.Outcome = Answered
+		}
+	default:
+		res.Outcome = Poisoned
+	}
+	if explain && res.Detail == "" && len(left) == 0 && len(res.trail.all) == 0 {
+		res.Detail = r.missing(spec)
+	}
+	return left
+}
+
+func (r *Resolver) calcTarget(m *matcher, c cand) (calcResult, problem) {
+	spec := m.spec
+	switch {
+	case spec.Kind.IsType():
+		return calcType(spec.Kind, m.target, c.id, r.ptrSize, m.explain)
+	case spec.Kind.IsEnumval():
+		return calcEnumval(spec.Kind, m.target.Type(m.last.Type), int(m.last.Index)), problem{}
+	}
+	return calcField(spec.Kind, m.target, m.last, m.bitOff, r.ptrSize, r.obj.bigEndian(), m.explain)
+}
+
+// finish holds a value against the instruction that is to get it.
+func (r *Resolver) finish(res *Result, orig, now calcResult, mismatch, explain bool) {
+	if res.Relo.Func == nil {
+		return
+	}
+	size, poison, bad := checkInsn(res.Relo.Func.Insns, res.Relo.Insn, orig, now, mismatch, explain)
+	switch {
+	case poison:
+		res.Outcome, res.Mismatch, res.Reason, res.Detail = Poisoned, true, bad.reason, bad.detail
+	case bad.reason != ReasonNone:
+		res.fatal(bad)
+	default:
+		res.MemSize = size
+	}
+}
+
+func (r *Resolver) btfName(c cand) string {
+	if c.mod < 0 {
+		return "vmlinux"
+	}
+	return r.target.Modules[c.mod].Name
+}
+
+func (r *Resolver) candidate(c cand, why problem) Candidate {
+	t := r.btf(c).Type(c.id)
+	return Candidate{BTF: r.btfName(c), ID: c.id, Kind: t.Kind(), Name: t.Name(), Reason: why.reason, Detail: why.detail}
+}
+
+// missing says that there are no candidates, and what there is instead: libbpf only takes types of the same kind.
+func (r *Resolver) missing(spec *Spec) string {
+	text := "no " + spec.RootString()
+	if spec.RootKind() == btfinfo.KindTypedef {
+		text = "no typedef " + spec.RootString()
+	}
+	other := btfinfo.KindVoid
+	r.target.Vmlinux.OwnEssential(spec.EssentialName(), func(t btfinfo.Type) bool {
+		switch t.Kind() {
+		case btfinfo.KindStruct, btfinfo.KindUnion, btfinfo.KindEnum, btfinfo.KindEnum64, btfinfo.KindTypedef, btfinfo.KindFwd, btfinfo.KindInt:
+			other = t.Kind()
+		}
+		return other == btfinfo.KindVoid
+	})
+	switch other {
+	case btfinfo.KindVoid:
+		return text
+	case btfinfo.KindFwd:
+		return fmt.Sprintf("%s, it is only declared", text)
+	}
+	return fmt.Sprintf("%s, only a %s of that name", text, other)
+}
+
+// Explain fills in Detail and Candidates, which a resolver leaves empty: the texts cost more than the answers, and most
+// are never read. It returns r. A Result keeps its kernel's BTF alive until it was explained.
+func (r *Result) Explain() *Result {
+	t := r.trail
+	if t.resolver == nil {
+		return r
+	}
+	r.trail.resolver = nil
+	spec, bad := t.resolver.obj.spec(r.Relo)
+	if bad.reason == ReasonNone {
+		t.resolver.evaluate(spec, r, true)
+	}
+	live := make(map[cand]bool, len(t.live))
+	for _, c := range t.live {
+		live[c] = true
+	}
+	for _, c := range t.all {
+		if !live[c] {
+			r.Candidates = append(r.Candidates, t.resolver.candidate(c, problem{ReasonPruned, "an earlier record of the same type matched other candidates only"}))
+		}
+	}
+	r.trail = trail{}
+	return r
+}

@@ -2,6 +2,7 @@ package relocate
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/corecheck/corecheck/btfinfo"
 )
@@ -146,6 +147,8 @@ type Relo struct {
 	Off     uint32     // bytes of the instruction from the start of the section
 	Func    *Func      // nil where the instruction belongs to no function (an overridden weak one): libbpf skips it
 	Insn    int        // index in Func.Insns
+
+	parsed atomic.Pointer[parsedSpec] // see (*Object).Spec
 }
 
 // ReloKind is enum bpf_core_relo_kind of include/uapi/linux/bpf.h.
