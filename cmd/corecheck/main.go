@@ -18,10 +18,8 @@ func main() {
 // run is main with its streams as parameters, so that tests call it without a process. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	out := &outWriter{w: stdout}
-	root := newRootCommand()
+	root := newRootCommand(out, stderr)
 	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(stderr)
 	err := root.Execute()
 	if out.err != nil && (err == nil || errors.Is(err, out.err)) {
 		// A report that was cut off by a full disk must not pass for a good one.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,9 @@ Exit codes, of every command and in every output format:
 Environment:
   NO_COLOR  any value but the empty one turns colours off`
 
-// newRootCommand makes the whole command tree.
-func newRootCommand() *cobra.Command {
+// newRootCommand makes the whole command tree. The streams are set first: cobra's completion keeps the one that it finds
+// when it is made.
+func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "corecheck",
 		Short:         "Tell on which kernels a BPF object works, where it breaks, and why",
@@ -29,6 +31,8 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true, // it is long; the hint says how to see it
 	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	root.AddCommand(
 		newManCommand(),
 		newVersionCommand(),
@@ -72,11 +76,11 @@ func needsSubcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return usageError(cmd.CommandPath(), "%s needs a command: %s", cmd.CommandPath(), strings.Join(subcommands(cmd), ", "))
 	}
+	err := usageError(cmd.CommandPath(), "%s has no command %q, only %s", cmd.CommandPath(), args[0], strings.Join(subcommands(cmd), ", "))
 	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
-		return hinted(usageError(cmd.CommandPath(), "%s has no command %q", cmd.CommandPath(), args[0]),
-			"did you mean '"+cmd.CommandPath()+" "+s[0]+"'?")
+		err = hinted(err, "did you mean '"+cmd.CommandPath()+" "+s[0]+"'?")
 	}
-	return usageError(cmd.CommandPath(), "%s has no command %q, only %s", cmd.CommandPath(), args[0], strings.Join(subcommands(cmd), ", "))
+	return err
 }
 
 func subcommands(cmd *cobra.Command) []string {
