@@ -30,8 +30,11 @@ type matcher struct {
 	bitOff uint32
 	rawLen int
 
-	// why is the reason of a rejection, or of an error.
-	why problem
+	// why is the reason of a rejection, or of an error; failStep the step of the path that it is about, failAt the type
+	// in which that was looked for.
+	why      problem
+	failStep int
+	failAt   btfinfo.ID
 }
 
 // found is the outcome of a comparison: libbpf's 1, 0 and negative numbers.
@@ -87,6 +90,7 @@ func (m *matcher) matchSpec(id btfinfo.ID) found {
 	}
 	for i := range s.Steps {
 		st := &s.Steps[i]
+		m.failStep, m.failAt = i, id
 		if st.Name != "" {
 			next := btfinfo.ID(0)
 			if f := m.matchMember(st, id, &next); f != yes {
