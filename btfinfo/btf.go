@@ -56,8 +56,12 @@ type header struct {
 	typeOff, typeLen, strOff, strLen uint32
 }
 
-// parseHeader reads and checks struct btf_header, after libbpf v1.7's btf_parse_hdr.
-func parseHeader(data []byte) (header, error) {
+// end is the number of bytes that the header and the sections that it names take.
+func (h header) end() uint64 { return uint64(h.hdrLen) + uint64(h.strOff) + uint64(h.strLen) }
+
+// parseHeader reads and checks struct btf_header, after libbpf v1.7's btf_parse_hdr. data holds the start of the BTF, of
+// which there are size bytes in all.
+func parseHeader(data []byte, size uint64) (header, error) {
 	var h header
 	if len(data) < btfHeaderLen {
 		return h, formatErr(0, "the BTF header needs %d bytes, have %d", btfHeaderLen, len(data))
@@ -85,10 +89,10 @@ func parseHeader(data []byte) (header, error) {
 	if h.hdrLen < btfHeaderLen {
 		return h, formatErr(4, "BTF header length is %d, want at least %d", h.hdrLen, btfHeaderLen)
 	}
-	if uint64(h.hdrLen) > uint64(len(data)) {
-		return h, formatErr(4, "BTF header length is %d, have %d bytes", h.hdrLen, len(data))
+	if uint64(h.hdrLen) > size {
+		return h, formatErr(4, "BTF header length is %d, have %d bytes", h.hdrLen, size)
 	}
-	left := uint64(len(data)) - uint64(h.hdrLen)
+	left := size - uint64(h.hdrLen)
 	if end := uint64(h.strOff) + uint64(h.strLen); end > left {
 		return h, formatErr(16, "BTF strings end at byte %d after the header, have %d", end, left)
 	}
@@ -109,7 +113,7 @@ func Parse(data []byte) (*BTF, error) { return ParseSplit(data, nil) }
 // ParseSplit reads raw BTF whose ids and strings continue those of base, as a module's .BTF section does. A nil base
 // means that the BTF stands alone.
 func ParseSplit(data []byte, base *BTF) (*BTF, error) {
-	h, err := parseHeader(data)
+	h, err := parseHeader(data, uint64(len(data)))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,317 @@
+package btfinfo
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
+	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz/lzma"
+)
+
+// format is what the first bytes of an input say that it is.
+type format uint8
+
+const (
+	formatNone format = iota
+	formatBTF
+	formatELF
+	formatTar
+	formatBzImage
+	formatZboot
+	formatImage
+	formatS390
+	formatGzip
+	formatXz
+	formatZstd
+	formatBzip2
+	formatLz4
+	formatLz4Legacy
+	formatLzma
+	formatLzop
+)
+
+var formatNames = [...]string{
+	"none", "BTF", "ELF", "tar", "bzImage", "zboot", "Image", "s390x image",
+	"gzip", "xz", "zstd", "bzip2", "lz4", "lz4", "lzma", "lzop",
+}
+
+func (f format) String() string { return formatNames[f] }
+
+// Marks at the start of compressed data.
+//
+// Sources: RFC 1952 (gzip), RFC 8878 (zstd), the .xz file format 1.2.1, lz4_Frame_format.md of lz4 v1.10 (frame and
+// legacy frame), the bzip2 and LZMA-alone headers as lib/decompress.c of Linux v6.12 tells them apart, and lzop v1.04.
+const (
+	gzipMagic      = "\x1f\x8b\x08"
+	xzMagic        = "\xfd7zXZ\x00"
+	zstdMagic      = "\x28\xb5\x2f\xfd"
+	bzip2Magic     = "BZh"
+	lz4Magic       = "\x04\x22\x4d\x18"
+	lz4LegacyMagic = "\x02\x21\x4c\x18"
+	lzmaMagic      = "\x5d\x00\x00" // lc=3 lp=0 pb=2, and a dictionary of a multiple of 64 KiB
+	lzopMagic      = "\x89LZO\x00\r\n\x1a\n"
+	elfMagic       = "\x7fELF"
+)
+
+// sniff tells what starts with head.
+func sniff(head []byte) format {
+	has := func(off int, magic string) bool {
+		return len(head) >= off+len(magic) && string(head[off:off+len(magic)]) == magic
+	}
+	switch {
+	case len(head) >= 2 && (binary.LittleEndian.Uint16(head) == btfMagic || binary.BigEndian.Uint16(head) == btfMagic):
+		return formatBTF
+	case has(0, elfMagic):
+		return formatELF
+	case has(0, gzipMagic):
+		return formatGzip
+	case has(0, xzMagic):
+		return formatXz
+	case has(0, zstdMagic):
+		return formatZstd
+	case has(0, bzip2Magic) && len(head) > 3 && head[3] >= '1' && head[3] <= '9':
+		return formatBzip2
+	case has(0, lz4Magic):
+		return formatLz4
+	case has(0, lz4LegacyMagic):
+		return formatLz4Legacy
+	case has(0, lzopMagic):
+		return formatLzop
+	case has(0x202, bzImageMagic) && has(0x1fe, "\x55\xaa"):
+		return formatBzImage
+	case has(0, "MZ") && has(4, zbootMagic):
+		return formatZboot
+	case has(0x38, arm64Magic) || has(0x38, riscvMagic):
+		return formatImage
+	case has(s390Magic, "S390EP"):
+		return formatS390
+	case has(257, "ustar"):
+		return formatTar
+	case has(0, lzmaMagic) && len(head) >= lzma.HeaderLen:
+		return formatLzma
+	}
+	return formatNone
+}
+
+// maxWindow is the largest dictionary or window of a decompressor, in bytes. The kernel's build uses 128 MiB for xz and
+// zstd (scripts/xz_wrap.sh and cmd_zstd22 in scripts/Makefile.lib of Linux v6.12). A window costs memory only as far as
+// it is filled, which expandLimit bounds.
+const maxWindow = 128 << 20
+
+// newDecompressor returns a reader of the data that r holds in the given format.
+func newDecompressor(r io.Reader, f format, once bool) (io.Reader, error) {
+	switch f {
+	case formatGzip:
+		z, err := gzip.NewReader(r)
+		if err == nil && once {
+			z.Multistream(false)
+		}
+		return z, err
+	case formatXz:
+		z, err := xz.NewReader(r, maxWindow)
+		if err == nil && once {
+			z.Multistream(false)
+		}
+		return z, err
+	case formatZstd:
+		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(1<<40))
+	case formatBzip2:
+		return bzip2.NewReader(r), nil
+	case formatLz4:
+		z := lz4.NewReader(r)
+		return z, z.Apply(lz4.ConcurrencyOption(1))
+	case formatLz4Legacy:
+		return &lz4Legacy{r: r}, nil
+	case formatLzma:
+		return lzma.ReaderConfig{DictCap: maxWindow}.NewReader(r)
+	case formatLzop:
+		return newLzop(r)
+	}
+	panic("no compression format: " + f.String())
+}
+
+// inflated gives random access to compressed data without holding it: it keeps the first bytes and the last ones that
+// passed, and starts again from the beginning where neither has what is asked for. Readers that mostly go forward,
+// as ours do, pay for one pass.
+type inflated struct {
+	in     *input
+	format format
+	limit  int64 // bytes that it may expand to
+
+	r    io.Reader // nil: at the start
+	pos  int64     // of r
+	end  int64     // -1: not known yet
+	err  error     // what ended r, io.EOF included
+	head []byte    // the first bytes, up to inflatedHead
+	tail []byte    // ring of the last inflatedTail bytes: byte i of the data is at i % inflatedTail
+}
+
+const (
+	inflatedHead = 6 << 20 // most modules and most BTF fit, and are then expanded once whatever the order of reads
+	inflatedTail = 1 << 20 // the section names of an ELF file lie just before its section headers
+)
+
+func newInflated(in *input, f format, limit int64) *inflated {
+	return &inflated{in: in, format: f, limit: limit, end: -1}
+}
+
+func (z *inflated) close() {
+	if c, ok := z.r.(*zstd.Decoder); ok {
+		c.Close()
+	}
+	z.r = nil
+}
+
+func (z *inflated) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	for n < len(p) {
+		at := off + int64(n)
+		switch {
+		case z.end >= 0 && at >= z.end:
+			return n, io.EOF
+		case at < int64(len(z.head)):
+			n += copy(p[n:], z.head[at:])
+		case at < z.pos && at >= z.pos-inflatedTail:
+			i := int(at % inflatedTail)
+			n += copy(p[n:], z.tail[i:min(inflatedTail, i+int(min(z.pos-at, inflatedTail)))])
+		case at < z.pos:
+			z.close()
+			z.pos, z.err = 0, nil
+		case z.err != nil:
+			return n, z.err
+		default:
+			z.fill(at)
+		}
+	}
+	return n, nil
+}
+
+// fill decompresses the next bytes, up to the one at offset at and as many as fit without a gap.
+func (z *inflated) fill(at int64) {
+	defer func() {
+		// The decompressors are others' code and eat strangers' files: should one panic, this file is bad.
+		if p := recover(); p != nil {
+			z.err = z.damaged(fmt.Errorf("the decompressor failed: %v", p))
+		}
+	}()
+	if z.r == nil {
+		size := z.in.size
+		if size < 0 {
+			size = 1<<63 - 1
+		}
+		r, err := newDecompressor(io.NewSectionReader(z.in.r, 0, size), z.format, z.in.once)
+		if err != nil {
+			z.err = z.damaged(err)
+			return
+		}
+		z.r = r
+	}
+	if z.tail == nil {
+		z.tail = make([]byte, inflatedTail)
+	}
+	for z.pos <= at {
+		i := int(z.pos % inflatedTail)
+		m, err := z.r.Read(z.tail[i:min(inflatedTail, i+64<<10)])
+		if z.pos == int64(len(z.head)) {
+			z.head = append(z.head, z.tail[i:i+min(m, inflatedHead-len(z.head))]...)
+		}
+		z.pos += int64(m)
+		if z.pos > z.limit {
+			z.err = &Error{
+				Off: -1, Msg: fmt.Sprintf("%s expands to more than %d bytes, the limit for an input of this size", z.format, z.limit),
+				Hint: "a kernel expands to about 5 times its size; expand this file yourself if it is meant to be so dense",
+			}
+			return
+		}
+		if err == io.EOF {
+			z.err, z.end = err, z.pos
+			return
+		}
+		if err != nil {
+			z.err = z.damaged(err)
+			return
+		}
+	}
+}
+
+// damaged says that the compressed data is bad after so many expanded bytes; an error that is one of ours already (of a
+// layer further out) stays.
+func (z *inflated) damaged(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = errors.New("the data ends too early")
+	}
+	return &Error{
+		Off: -1, Msg: fmt.Sprintf("%s data is damaged after %d expanded bytes", z.format, z.pos), Err: err,
+		Hint: "is the file complete?",
+	}
+}
+
+// lz4Legacy reads the legacy frame format of lz4, which the kernel's build uses: a magic number, then blocks of up to
+// 8 MiB, each with its compressed size before it, without an end mark. Source: lz4_Frame_format.md of lz4 v1.10,
+// "Legacy frame", and unlz4 in lib/decompress_unlz4.c of Linux v6.12.
+type lz4Legacy struct {
+	r    io.Reader
+	buf  []byte
+	left []byte // of the current block
+}
+
+const (
+	lz4LegacyBlock    = 8 << 20
+	lz4LegacyMaxBlock = lz4LegacyBlock + lz4LegacyBlock/255 + 16 // LZ4_COMPRESSBOUND
+)
+
+func (z *lz4Legacy) Read(p []byte) (int, error) {
+	for len(z.left) == 0 {
+		if err := z.block(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, z.left)
+	z.left = z.left[n:]
+	return n, nil
+}
+
+func (z *lz4Legacy) block() error {
+	var b [4]byte
+	if _, err := io.ReadFull(z.r, b[:]); err != nil {
+		return err // io.EOF between blocks is the end
+	}
+	if string(b[:]) == lz4LegacyMagic { // the start, or another frame
+		return nil
+	}
+	size := binary.LittleEndian.Uint32(b[:])
+	if size > lz4LegacyMaxBlock {
+		return fmt.Errorf("a block of %d bytes, the limit is %d", size, lz4LegacyMaxBlock)
+	}
+	src, err := readGrowing(z.r, int(size))
+	if err != nil {
+		return err
+	}
+	if z.buf == nil {
+		z.buf = make([]byte, lz4LegacyBlock)
+	}
+	n, err := lz4.UncompressBlock(src, z.buf)
+	z.left = z.buf[:max(n, 0)]
+	return err
+}
+
+// readGrowing reads n bytes from r, with memory for what comes rather than for what n promises.
+func readGrowing(r io.Reader, n int) ([]byte, error) {
+	var b bytes.Buffer
+	if m, err := io.CopyN(&b, r, int64(n)); err != nil {
+		return nil, fmt.Errorf("a block of %d bytes ends after %d", n, m)
+	}
+	return b.Bytes(), nil
+}
