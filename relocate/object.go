@@ -2,6 +2,7 @@ package relocate
 
 import (
 	"encoding/binary"
+	"sort"
 	"sync/atomic"
 
 	"github.com/corecheck/corecheck/btfinfo"
@@ -24,6 +25,10 @@ type Object struct {
 	Maps     []*Map
 	Externs  []*Extern
 	Relos    []*Relo // CO-RE records in the order in which libbpf applies them
+
+	// Refused tells why libbpf 1.x does not open the object at all, one sentence each, sorted: legacy maps, static
+	// functions outside .text, externs without BTF … Other loaders may take it. Empty for nearly every object.
+	Refused []string
 }
 
 // Program is one entry point with its section definition.
@@ -47,6 +52,8 @@ type Func struct {
 	MapRefs []MapRef // references to maps, by instruction
 	Relos   []*Relo  // CO-RE records on instructions of this function, in the order of the file
 	Lines   []Line   // line info, ascending by instruction; may be empty
+
+	index int // in Object.Funcs
 }
 
 // Insn is one 8-byte instruction slot; an ldimm64 takes two.
@@ -76,10 +83,12 @@ type Ref struct {
 	Extern *Extern
 }
 
-// MapRef is a use of a map.
+// MapRef is a use of a map: of the map itself, or with Value of a place in its value, as global variables are.
 type MapRef struct {
-	Insn int
-	Map  *Map
+	Insn  int
+	Map   *Map
+	Value bool
+	Off   uint32 // with Value: bytes from the start of the value
 }
 
 // Line is one record of the line info in .BTF.ext.
@@ -94,29 +103,42 @@ type Line struct {
 // Source returns the line that made the instruction at index insn: the last record at or before it. ok is false where
 // there is no line info.
 func (f *Func) Source(insn int) (l Line, ok bool) {
-	for i := len(f.Lines) - 1; i >= 0; i-- {
-		if f.Lines[i].Insn <= insn {
-			return f.Lines[i], true
-		}
+	i := sort.Search(len(f.Lines), func(i int) bool { return f.Lines[i].Insn > insn })
+	if i == 0 {
+		return Line{}, false
 	}
-	return Line{}, false
+	return f.Lines[i-1], true
 }
 
 // Map is a map definition, legacy or BTF-defined, or a data section that libbpf makes a map of.
 type Map struct {
-	Name       string
+	Name       string // of a data section: the section's
 	Section    string // "maps", ".maps", ".rodata.str" …
 	Type       uint32 // value in enum bpf_map_type
 	KeySize    uint32 // bytes
 	ValueSize  uint32 // bytes
 	MaxEntries uint32 // 0: set by the loader, or not needed
-	Flags      uint32
-	Pinned     bool     // LIBBPF_PIN_BY_NAME
-	Inner      *Map     // of map-in-map, where defined
-	Data       bool     // a data section: .data, .rodata, .bss, .kconfig
-	StructOps  string   // name of the kernel struct of a struct_ops map: "tcp_congestion_ops", else ""
-	Autoload   bool     // struct_ops: false for a leading '?' of the section
-	Progs      []string // struct_ops: the programs that fill members
+	Flags      uint32 // BPF_F_*, as the object asks for them
+	Extra      uint64 // map_extra
+	NumaNode   uint32
+	KeyType    btfinfo.ID // of BTF-defined maps, where they name it
+	ValueType  btfinfo.ID // likewise; of a struct_ops map the struct, of a data section its DATASEC
+	Pinned     bool       // LIBBPF_PIN_BY_NAME
+	Inner      *Map       // of map-in-map, where defined
+	Data       bool       // a data section: .data, .rodata, .bss, .kconfig
+	Content    []byte     // of .data and .rodata: the initial value
+	StructOps  string     // name of the kernel struct of a struct_ops map: "tcp_congestion_ops", else ""
+	Autoload   bool       // struct_ops: false for a leading '?' of the section
+	Progs      []string   // struct_ops: the programs that fill members, in the order of members
+	Members    []OpsMember
+}
+
+// OpsMember is a member of the struct of a struct_ops map, as the object defines it.
+type OpsMember struct {
+	Name    string
+	Type    btfinfo.ID
+	Program *Program // that fills it, nil where none does
+	Zero    bool     // its initial value has no bit set, and no program fills it
 }
 
 // ExternKind tells what an extern stands for.

@@ -1,0 +1,184 @@
+package relocate
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/corecheck/corecheck/btfinfo"
+)
+
+// carveChunk is how much of a file is looked at in one piece, in bytes.
+const carveChunk = 1 << 20
+
+// carve finds the BPF objects in a file that is none itself: programs with libbpf skeletons (bpftool gen skeleton puts
+// the object into .rodata), Go programs with bpf2go objects, archives that don't compress. The object has no length
+// there, but its section table says where it ends.
+func carve(r io.ReaderAt, size int64, name string) ([]*Object, error) {
+	var objs []*Object
+	seen := map[string]bool{}
+	for off := int64(0); ; {
+		at, end, err := nextObject(r, size, off, name)
+		if err != nil {
+			return nil, err
+		}
+		if at < 0 {
+			break
+		}
+		o, err := readObject(r, at, end-at, fmt.Sprintf("%s@%#x", name, at))
+		if err != nil {
+			return nil, err
+		}
+		o.File = name
+		if !seen[o.SHA256] {
+			seen[o.SHA256] = true
+			objs = append(objs, o)
+		}
+		off = end
+	}
+	if len(objs) == 0 {
+		return nil, &btfinfo.Error{
+			File: name, Off: -1, Msg: fmt.Sprintf("no BPF object in %d bytes", size),
+			Hint: "give an object of clang -target bpf, or a program that has one embedded; a compressed one must be unpacked first",
+		}
+	}
+	symbols := containerSymbols(r, size, name, objs)
+	for i, o := range objs {
+		switch {
+		case symbols[i] != "":
+			o.Name = symbols[i]
+		case len(objs) == 1:
+			o.Name = objectName(name)
+		default:
+			o.Name = fmt.Sprintf("%s@%#x", objectName(name), o.Offset)
+		}
+	}
+	return objs, nil
+}
+
+// nextObject finds the next ELF header of a BPF object at or after off, with a section table that makes sense, and
+// returns where the object starts and ends; at is -1 where there is none.
+func nextObject(r io.ReaderAt, size, off int64, name string) (at, end int64, err error) {
+	buf := make([]byte, carveChunk+elfEhdrLen)
+	for off+elfEhdrLen <= size {
+		b := buf[:min(int64(len(buf)), size-off)]
+		if n, err := r.ReadAt(b, off); n < len(b) {
+			if err == io.EOF {
+				return 0, 0, &btfinfo.Error{File: name, Off: off + int64(n), Msg: "the file ends before its size"}
+			}
+			return 0, 0, &btfinfo.Error{File: name, Off: off, Msg: "reading failed", Err: err}
+		}
+		for p := 0; ; {
+			i := bytes.Index(b[p:], []byte(elfMagic))
+			if i < 0 {
+				break
+			}
+			if p += i; len(b)-p < elfEhdrLen {
+				break // the next chunk has it whole
+			}
+			if n := objectLen(r, off+int64(p), size, b[p:p+elfEhdrLen]); n > 0 {
+				return off + int64(p), off + int64(p) + n, nil
+			}
+			p++
+		}
+		off += carveChunk
+	}
+	return -1, 0, nil
+}
+
+// objectLen returns the length in bytes of the BPF object with this header at off, 0 where it is none: the end of the
+// section table or of the last section. A header alone is no object: programs that handle BPF have such bytes.
+func objectLen(r io.ReaderAt, off, size int64, head []byte) int64 {
+	order, ok := elfOrder(head)
+	if !ok || order.Uint16(head[16:]) != etRel || order.Uint16(head[18:]) != emBPF {
+		return 0
+	}
+	room := size - off
+	shoff := order.Uint64(head[40:])
+	num := int64(order.Uint16(head[60:]))
+	if order.Uint16(head[58:]) != elfShdrLen || num < 2 || shoff < elfEhdrLen || shoff > uint64(room) || num*elfShdrLen > room-int64(shoff) {
+		return 0
+	}
+	table := make([]byte, num*elfShdrLen)
+	if n, _ := r.ReadAt(table, off+int64(shoff)); n < len(table) {
+		return 0
+	}
+	end := int64(shoff) + num*elfShdrLen
+	for i := range num {
+		s := table[i*elfShdrLen:]
+		if typ := order.Uint32(s[4:]); typ == shtNobits || typ == 0 {
+			continue
+		}
+		o, n := order.Uint64(s[24:]), order.Uint64(s[32:])
+		if o > uint64(room) || n > uint64(room)-o {
+			return 0
+		}
+		end = max(end, int64(o+n))
+	}
+	return end
+}
+
+// containerSymbols names objects by the symbols of the ELF file around them that start there; "" where none does. The
+// container's mistakes are not the object's: whatever can't be read gives no name.
+func containerSymbols(r io.ReaderAt, size int64, name string, objs []*Object) []string {
+	names := make([]string, len(objs))
+	f, err := openELF(r, size, name)
+	if err != nil || f.loadSymbols() != nil || f.symtab == 0 {
+		return names
+	}
+	at := map[uint64]int{} // address of each object
+	head := make([]byte, elfEhdrLen)
+	if f.readAt(head, 0) != nil {
+		return names
+	}
+	for i, o := range objs {
+		if v, ok := f.address(head, uint64(o.Offset)); ok {
+			at[v] = i
+		}
+	}
+	for i := range f.numSyms() {
+		s := f.sym(i)
+		if s.kind() != sttObject && s.kind() != sttNotype || s.shndx == shnUndef {
+			continue
+		}
+		k, ok := at[s.value]
+		if !ok || names[k] != "" {
+			continue
+		}
+		if n, err := f.symName(i, s); err == nil {
+			names[k] = skeletonName(n)
+		}
+	}
+	return names
+}
+
+// address returns where byte off of the file is at run time, from the program headers (Elf64_Phdr, PT_LOAD).
+func (f *elfFile) address(head []byte, off uint64) (uint64, bool) {
+	phoff, n := f.order.Uint64(head[32:]), uint64(f.order.Uint16(head[56:]))
+	if f.order.Uint16(head[54:]) != 56 || phoff > uint64(f.size) || n*56 > uint64(f.size)-phoff {
+		return 0, false
+	}
+	table := make([]byte, n*56)
+	if f.readAt(table, int64(phoff)) != nil {
+		return 0, false
+	}
+	for ; len(table) > 0; table = table[56:] {
+		start, filesz := f.order.Uint64(table[8:]), f.order.Uint64(table[32:])
+		if f.order.Uint32(table) == 1 && off >= start && off-start < filesz {
+			return off - start + f.order.Uint64(table[16:]), true
+		}
+	}
+	return 0, false
+}
+
+// skeletonName makes an object's name of a symbol's: "_binary_biosnoop_bpf_o_start" (ld -r -b binary) is "biosnoop".
+// In libbpf skeletons the symbol is a static variable "data" of a function, which names nothing.
+func skeletonName(symbol string) string {
+	symbol = strings.TrimSuffix(strings.TrimPrefix(symbol, "_binary_"), "_start")
+	symbol = strings.TrimSuffix(strings.TrimSuffix(symbol, "_o"), "_bpf")
+	if base, _, _ := strings.Cut(symbol, "."); base == "data" || base == "" {
+		return ""
+	}
+	return symbol
+}
