@@ -200,23 +200,12 @@ func VersionFromDebian(s string) (Version, error) {
 	return v, nil
 }
 
-// VersionFromSignature reads /proc/version_signature of Ubuntu: "Ubuntu 5.15.0-91.101-generic 5.15.131", where the last
-// word is the upstream version. libbpf's get_ubuntu_kernel_version reads the same.
-func VersionFromSignature(s string) (Version, bool) {
-	f := strings.Fields(s)
-	if len(f) != 3 {
-		return Version{}, false
-	}
-	v, err := ParseVersion(f[2])
-	return v, err == nil && v.Patch != UnknownPatch
-}
-
 // debianBuildRE finds the package version in the version part of a Debian kernel's banner (utsname.version):
 // "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-11)". libbpf's get_debian_kernel_version looks for the same word.
 var debianBuildRE = regexp.MustCompile(`\bDebian (\S+)`)
 
-// VersionFromBuild reads the version part of a banner, utsname.version. Debian's names the package there; others' don't.
-func VersionFromBuild(s string) (Version, bool) {
+// versionFromBuild reads the version part of a banner, utsname.version. Debian's names the package there; others' don't.
+func versionFromBuild(s string) (Version, bool) {
 	m := debianBuildRE.FindStringSubmatch(s)
 	if m == nil {
 		return Version{}, false

@@ -120,20 +120,20 @@ func describe(release, pkg, version, image string) (entry, []byte, error) {
 	if err != nil {
 		return entry{}, nil, fmt.Errorf("%s: %w", pkg, err)
 	}
-	raw, err := os.ReadFile(image)
+	f, err := btfinfo.Open(image, nil)
 	if err != nil {
 		return entry{}, nil, err
 	}
-	if _, err := btfinfo.Parse(raw); err != nil {
-		return entry{}, nil, fmt.Errorf("%s: %w", image, err)
+	if f.Banner.Uname != uname {
+		return entry{}, nil, fmt.Errorf("%s: the kernel in it calls itself %q", pkg, f.Banner.Uname)
 	}
-	sum := sha256.Sum256(raw)
+	sum := sha256.Sum256(f.Raw)
 	return entry{
 		ID:      "debian/" + release + "/x86_64/" + uname,
 		Version: v.String(),
 		Package: pkg + " " + version,
 		File:    uname + ".btf.zst",
-		Size:    len(raw),
+		Size:    len(f.Raw),
 		SHA256:  hex.EncodeToString(sum[:]),
-	}, raw, nil
+	}, f.Raw, nil
 }
