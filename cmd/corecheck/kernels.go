@@ -1,0 +1,207 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/corecheck/corecheck/kernels"
+)
+
+// kernelOptions says which kernels are asked: the flags that every command with a question to kernels has.
+type kernelOptions struct {
+	Selectors       []string // --kernels, joined by commas
+	BTF             []string // --btf
+	NoEmbedded      bool
+	Host            bool
+	RequireCoverage bool
+}
+
+// AddFlags adds the flags to f.
+func (o *kernelOptions) AddFlags(f *pflag.FlagSet) {
+	f.StringArrayVarP(&o.Selectors, "kernels", "k", nil, "ask only these kernels: `SELECTOR` such as 5.4..6.8 or '>=5.15,arch:arm64,!7.0'")
+	f.StringArrayVar(&o.BTF, "btf", nil, "ask the kernel of this BTF file, vmlinux or boot image too, or all in this folder: `FILE|DIR` (repeatable)")
+	f.BoolVar(&o.NoEmbedded, "no-embedded", false, "leave out the kernels that come with corecheck")
+	f.BoolVar(&o.Host, "host", false, "ask the running kernel too")
+	f.BoolVar(&o.RequireCoverage, "require-coverage", false, "exit 3 where a range asks for releases that no kernel here is of")
+}
+
+// selection is what kernelOptions come to.
+type selection struct {
+	Kernels  []*kernels.Kernel // in order; at least one
+	Coverage kernels.Coverage
+	Problems error // files that can't be read, beside those that can: report it at the end
+}
+
+// find reads the kernels' descriptions, not their BTF. An error with the exit code says why there is nothing to ask.
+func (o *kernelOptions) find(stderr io.Writer) (selection, error) {
+	sel, err := kernels.ParseSelector(strings.Join(o.Selectors, ","))
+	if err != nil {
+		return selection{}, printSelectorError(stderr, err)
+	}
+	all, err := kernels.Sources{Paths: o.BTF, Embedded: !o.NoEmbedded, Host: o.Host}.Kernels()
+	var problems kernels.FileErrors
+	if err != nil && !errors.As(err, &problems) {
+		return selection{}, err
+	}
+	s := selection{Kernels: sel.Select(all), Coverage: sel.Coverage(all), Problems: err}
+	if len(s.Kernels) == 0 {
+		return s, errors.Join(err, noKernel(s.Coverage, len(all)))
+	}
+	return s, nil
+}
+
+func noKernel(c kernels.Coverage, all int) error {
+	if all == 0 {
+		return withCode(exitUndecided, hinted(errors.New("no kernel to ask"), "leave out --no-embedded, or add kernels with --btf or --host"))
+	}
+	text := c.Text()
+	if text == "" {
+		text = fmt.Sprintf("no kernel in the archive fits %q", c.Requested)
+	}
+	return withCode(exitUndecided, hinted(errors.New(text),
+		fmt.Sprintf("'corecheck kernels list' shows the %d there are without --kernels; --btf adds others", all)))
+}
+
+// coverageError is what --require-coverage makes of a range with gaps.
+func (o *kernelOptions) coverageError(c kernels.Coverage) error {
+	if !o.RequireCoverage || len(c.Missing) == 0 {
+		return nil
+	}
+	return withCode(exitUndecided, hinted(errors.New(c.Text()), "narrow the range, add kernels with --btf, or leave out --require-coverage"))
+}
+
+// printSelectorError prints a selector's error with a caret under the place and the grammar: more than the one line that
+// reportError has for others.
+func printSelectorError(w io.Writer, err error) error {
+	var e *kernels.SelectorError
+	if !errors.As(err, &e) {
+		return err
+	}
+	fmt.Fprintf(w, "corecheck: error: %s\n", oneLine(e.Error()))
+	for line := range strings.Lines(e.Caret()) {
+		fmt.Fprintf(w, "  %s\n", strings.TrimRight(line, "\n"))
+	}
+	fmt.Fprintf(w, "hint: %s\n", e.Hint)
+	return exitWith(exitUsage)
+}
+
+func newKernelsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "kernels",
+		Short: "Show the kernels that can be asked",
+	}
+	cmd.AddCommand(newKernelsListCommand())
+	return cmd
+}
+
+func newKernelsListCommand() *cobra.Command {
+	var o kernelOptions
+	var output string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the kernels that a selection takes",
+		Long: `List the kernels that a selection takes, in the order of their upstream versions, and what the selection asks for
+that no kernel here is of.
+
+With --kernels ` + kernels.Grammar + `
+
+Without --kernels every kernel is taken.`,
+		Example: `  corecheck kernels list
+  corecheck kernels list --kernels 5.4..6.8
+  corecheck kernels list --btf btfhub --no-embedded --kernels 'arch:arm64,!distro:android' -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKernelsList(o, output, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "output `FORMAT`: table or json")
+	return cmd
+}
+
+func runKernelsList(o kernelOptions, output string, stdout, stderr io.Writer) error {
+	print := printKernelTable
+	switch output {
+	case "table":
+	case "json":
+		print = printKernelJSON
+	default:
+		return usageError("corecheck kernels list", "there is no output format %q, there are table and json", output)
+	}
+	s, err := o.find(stderr)
+	if err != nil {
+		return err
+	}
+	if err := print(stdout, s); err != nil {
+		return err
+	}
+	return errors.Join(s.Problems, o.coverageError(s.Coverage))
+}
+
+func printKernelTable(w io.Writer, s selection) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "VERSION\tFROM\tID\tFACTS\tSOURCE")
+	for _, k := range s.Kernels {
+		from := string(k.VersionFrom)
+		if from == "" {
+			from = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", k.Version, from, oneLine(k.ID), strings.Join(k.Facts(), ","), oneLine(k.Source))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	noun := "kernels"
+	if len(s.Kernels) == 1 {
+		noun = "kernel"
+	}
+	if _, err := fmt.Fprintf(w, "%d %s\n", len(s.Kernels), noun); err != nil {
+		return err
+	}
+	if text := s.Coverage.Text(); text != "" {
+		if _, err := fmt.Fprintln(w, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kernelsSchema names the form of the JSON. It only grows; what would break a reader gets a new number.
+const kernelsSchema = "corecheck.kernels/v1"
+
+// kernelJSON is one kernel; the first fields are those that corecheck.report has.
+type kernelJSON struct {
+	ID          string   `json:"id"`
+	Version     string   `json:"version"` // upstream; "unknown", or "6.1" where the patch is not known
+	Uname       string   `json:"uname"`
+	Arch        string   `json:"arch"`
+	Distro      string   `json:"distro"`
+	Release     string   `json:"release"`
+	Facts       []string `json:"facts"`
+	VersionFrom string   `json:"version_from"` // "package", "banner", "uname", "" where version is "unknown"
+	Package     string   `json:"package"`      // name and version, "" where unknown
+	Source      string   `json:"source"`       // "embedded", or a path
+}
+
+func printKernelJSON(w io.Writer, s selection) error {
+	list := make([]kernelJSON, len(s.Kernels))
+	for i, k := range s.Kernels {
+		list[i] = kernelJSON{k.ID, k.Version.String(), k.Uname, k.Arch, k.Distro, k.Release, k.Facts(),
+			string(k.VersionFrom), k.Package, k.Source}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(struct {
+		Schema   string           `json:"schema"`
+		Kernels  []kernelJSON     `json:"kernels"`
+		Coverage kernels.Coverage `json:"coverage"`
+	}{kernelsSchema, list, s.Coverage})
+}
