@@ -3,6 +3,7 @@ package relocate
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ const (
 	maxCode    = 32 << 20 // bytes of instructions: four times the kernel's BPF_COMPLEXITY_LIMIT_INSNS
 	maxExt     = 8 << 20  // bytes of .BTF.ext
 	maxNamed   = 1 << 16  // functions, maps, externs, each
-	maxReached = 1 << 22  // calls that all programs reach, added up
+	maxReached = 1 << 22  // calls and uses of maps that all programs reach, added up
 )
 
 // Open reads the BPF objects in a file: the file itself where it is an object, else every object embedded in it. The
@@ -27,27 +28,27 @@ const (
 // Errors are *btfinfo.Error values.
 func Open(path string) ([]*Object, error) {
 	fail := func(msg string, err error) ([]*Object, error) {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
 		return nil, &btfinfo.Error{File: path, Off: -1, Msg: msg, Err: err}
+	}
+	// A pipe would block in open(2), so look before.
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fail("can't be opened", err)
+	case st.IsDir():
+		return fail("is a directory, want a BPF object or a file that has one embedded", nil)
+	case !st.Mode().IsRegular():
+		return fail("is no regular file, want a BPF object or a file that has one embedded", nil)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		var cause error = err
-		if pe, ok := err.(*os.PathError); ok {
-			cause = pe.Err
-		}
-		return fail("can't be opened", cause)
+		return fail("can't be opened", err)
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return fail("can't be read", err)
-	}
-	if st.IsDir() {
-		return nil, &btfinfo.Error{File: path, Off: -1, Msg: "is a directory, want a BPF object or a file that has one embedded"}
-	}
-	if !st.Mode().IsRegular() {
-		return nil, &btfinfo.Error{File: path, Off: -1, Msg: "is no regular file: " + st.Mode().Type().String(), Hint: "copy its contents to a file first"}
-	}
 	return Read(f, st.Size(), path)
 }
 

@@ -297,12 +297,13 @@ func (d *objReader) reach() error {
 			to := top.f.Calls[top.next].To
 			top.next++
 			if steps++; steps > maxReached {
-				return d.errorf("", -1, "programs reach more than %d calls", maxReached)
+				return d.errorf("", -1, "programs reach more than %d calls and maps", maxReached)
 			}
 			if seen[to.index] == p {
 				continue
 			}
 			seen[to.index] = p
+			steps += len(to.MapRefs)
 			p.Funcs = append(p.Funcs, to)
 			stack = append(stack, frame{f: to})
 		}

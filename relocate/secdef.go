@@ -14,7 +14,8 @@ type SecDef struct {
 	// AttachTypeOpt: libbpf leaves the attach type out where the kernel does not take it (SEC_EXP_ATTACH_OPT).
 	AttachTypeOpt bool
 	Hook          Hook   // what Target names
-	Target        string // "vfs_read", "block/block_rq_issue" (tracepoints), "provider:name" (usdt), "" where none
+	Target        string // what follows the first '/': "vfs_read+0x10", "block/block_rq_issue", "libc.so.6:malloc"; "" where nothing does
+	Func          string // the name in Target: "vfs_read", "block_rq_issue", "malloc"; a pattern for kprobe.multi; "provider:name" for usdt
 	Module        string // of "module:function"
 	Binary        string // of uprobes and usdt: the path or name of the executable or library
 	Offset        int64  // of "function+offset", in bytes
@@ -215,7 +216,8 @@ func ParseSection(section string) SecDef {
 		if plus && rest != "" {
 			d.AutoAttach = row.flags&secAuto != 0
 			d.Hook = row.hook
-			d.parseTarget(rest[1:])
+			d.Target = rest[1:]
+			d.parseTarget(d.Target)
 		}
 		break
 	}
@@ -241,8 +243,8 @@ func (d *SecDef) parseTarget(s string) {
 	switch d.Hook {
 	case HookFunction: // attach_kprobe: sscanf "%m[a-zA-Z0-9_.]+%li"; what follows is not looked at
 		var rest string
-		d.Target, rest = leading(s, kprobeChars)
-		if d.Target == "" {
+		d.Func, rest = leading(s, kprobeChars)
+		if d.Func == "" {
 			d.Err = fmt.Sprintf("no function name in %q", s)
 			return
 		}
@@ -259,11 +261,11 @@ func (d *SecDef) parseTarget(s string) {
 				d.Module, s = m, f
 			}
 		}
-		if d.Target, _ = leading(s, patternChars); d.Target == "" {
+		if d.Func, _ = leading(s, patternChars); d.Func == "" {
 			d.Err = fmt.Sprintf("no function pattern in %q", s)
 		}
 	case HookSyscall: // attach_ksyscall
-		if d.Target = s; s == "" {
+		if d.Func = s; s == "" {
 			d.Err = "no system call after '/'"
 		}
 	case HookUser:
@@ -273,29 +275,28 @@ func (d *SecDef) parseTarget(s string) {
 		// that sleepable USDT programs can't be attached by their section; they are read here as they are meant.
 		part := strings.SplitN(s, ":", 4)
 		if len(part) < 3 || part[0] == "" || part[1] == "" || part[2] == "" {
-			d.Target = s
 			d.Err = fmt.Sprintf("%q is not path:provider:name", s)
 			return
 		}
-		d.Binary, d.Target = part[0], part[1]+":"+part[2]
+		d.Binary, d.Func = part[0], part[1]+":"+part[2]
 	case HookTracepoint: // attach_tp: category/name, cut at the first '/'
-		d.Target = s
-		if !strings.Contains(s, "/") {
+		var ok bool
+		if _, d.Func, ok = strings.Cut(s, "/"); !ok {
 			d.Err = fmt.Sprintf("%q is not category/name", s)
 		}
 	case HookRawTP: // attach_raw_tp
-		if d.Target = s; s == "" {
+		if d.Func = s; s == "" {
 			d.Err = "no tracepoint after '/'"
 		}
 	case HookBTFTP, HookBTFFunc, HookLSM, HookIter: // find_kernel_btf_id: "module:name"
 		if m, f, ok := strings.Cut(s, ":"); ok {
 			d.Module, s = m, f
 		}
-		if d.Target = s; s == "" {
+		if d.Func = s; s == "" {
 			d.Err = "no name after '/'"
 		}
 	case HookProgram, HookStructOps:
-		d.Target = s
+		d.Func = s
 	}
 }
 
@@ -312,13 +313,13 @@ func (d *SecDef) parseUser(s string) {
 		d.Err = fmt.Sprintf("%q is not path:function", s)
 		return
 	}
-	d.Target = fn
+	d.Func = fn
 	if d.AttachType != "" { // uprobe.multi takes a pattern and no offset
 		return
 	}
 	if i := strings.LastIndexByte(fn, '+'); i >= 0 {
 		if off, rest := scanLong(fn[i+1:]); rest == "" && fn[i+1:] != "" {
-			d.Target, d.Offset = fn[:i], off
+			d.Func, d.Offset = fn[:i], off
 		}
 	}
 	if d.Return && d.Offset != 0 {

@@ -1,0 +1,214 @@
+package relocate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// NeedKind tells what sort of thing an object requires of a kernel.
+type NeedKind string
+
+const (
+	NeedProgType     NeedKind = "prog_type"     // an enumerator of enum bpf_prog_type
+	NeedAttachType   NeedKind = "attach_type"   // an enumerator of enum bpf_attach_type
+	NeedAttachTarget NeedKind = "attach_target" // what the section names: a function, a tracepoint, a hook
+	NeedField        NeedKind = "field"         // a CO-RE record on a member of a type
+	NeedType         NeedKind = "type"          // a CO-RE record on a type
+	NeedEnumValue    NeedKind = "enum_value"    // a CO-RE record on an enumerator
+	NeedHelper       NeedKind = "helper"        // a call of a helper
+	NeedKfunc        NeedKind = "kfunc"         // a call of a kernel function, or its address
+	NeedKsym         NeedKind = "ksym"          // the address of a kernel symbol
+	NeedKconfig      NeedKind = "kconfig"       // a config option, or LINUX_KERNEL_VERSION and the like
+	NeedMapType      NeedKind = "map_type"      // an enumerator of enum bpf_map_type
+	NeedStructOps    NeedKind = "struct_ops"    // the kernel struct of a struct_ops map
+)
+
+// rank orders needs of one instruction.
+var needRank = map[NeedKind]int{
+	NeedProgType: 0, NeedAttachType: 1, NeedAttachTarget: 2, NeedField: 3, NeedType: 4, NeedEnumValue: 5, NeedHelper: 6,
+	NeedKfunc: 7, NeedKsym: 8, NeedKconfig: 9, NeedMapType: 10, NeedStructOps: 11,
+}
+
+// Need is one thing that an object requires of a kernel, where it is required.
+type Need struct {
+	Kind NeedKind
+	// Name as kernel developers write it: "struct request.rq_disk", "vfs_read", "block/block_rq_issue",
+	// "bpf_get_current_task_btf", "BPF_MAP_TYPE_RINGBUF".
+	Name string
+	// Detail is what the need is about beyond its name: the kind of CO-RE record ("byte_off"), what the target is
+	// ("function"), the map ("map events"), "" where there is no more to say.
+	Detail string
+	// Value is the number that the object has: of the helper or of the map type; 0 for other kinds.
+	Value int64
+	// Weak: the object loads without it, as far as the object itself says: weak externs, CO-RE records that have an
+	// answer where nothing matches.
+	Weak bool
+
+	Programs []*Program // that have the need, in the order of the object; none: no program reaches it
+	Func     *Func      // the function with the instruction; nil for needs of the object as a whole
+	Insn     int        // index in Func.Insns
+	Relo     *Relo      // of field, type and enum_value
+	Extern   *Extern    // of kfunc, ksym and kconfig
+	Map      *Map       // of map_type and struct_ops
+}
+
+// Source is the line of the program that has the need; ok is false where there is no line info or no instruction.
+func (n *Need) Source() (l Line, ok bool) {
+	if n.Func == nil {
+		return Line{}, false
+	}
+	return n.Func.Source(n.Insn)
+}
+
+// String is the need in a few words: "field struct request.rq_disk".
+func (n *Need) String() string { return string(n.Kind) + " " + n.Name }
+
+// Needs returns all that the object requires of a kernel, in a total order: by function (as in Object.Funcs), then
+// instruction, then kind and name; what belongs to no function comes last, in the order of maps and externs.
+//
+// There is one need per CO-RE record, and one per function for a helper, an extern or a map that several of its
+// instructions use: the first. Records of kind local_type_id ask the kernel nothing and give no need, and neither do
+// records and instructions of functions that the linker dropped.
+func (o *Object) Needs() []*Need {
+	var needs []*Need
+	reach := make([][]*Program, len(o.Funcs))
+	for _, p := range o.Programs {
+		for _, f := range p.Funcs {
+			reach[f.index] = append(reach[f.index], p)
+		}
+	}
+	for _, p := range o.Programs {
+		needs = append(needs, p.needs()...)
+	}
+	usedExtern := map[*Extern]bool{}
+	for _, f := range o.Funcs {
+		programs := reach[f.index]
+		for _, r := range f.Relos {
+			if n := o.reloNeed(r); n != nil {
+				n.Programs = programs
+				needs = append(needs, n)
+			}
+		}
+		helpers := map[int32]bool{}
+		for _, h := range f.Helpers {
+			if helpers[h.ID] {
+				continue
+			}
+			helpers[h.ID] = true
+			needs = append(needs, &Need{
+				Kind: NeedHelper, Name: HelperName(h.ID), Value: int64(h.ID), Programs: programs, Func: f, Insn: h.Insn,
+			})
+		}
+		externs := map[*Extern]bool{}
+		for _, r := range f.Kfuncs {
+			usedExtern[r.Extern] = true
+			if externs[r.Extern] {
+				continue
+			}
+			externs[r.Extern] = true
+			n := r.Extern.need()
+			n.Programs, n.Func, n.Insn = programs, f, r.Insn
+			needs = append(needs, n)
+		}
+	}
+	slices.SortStableFunc(needs, func(a, b *Need) int {
+		return cmp.Or(cmp.Compare(a.Func.index, b.Func.index), cmp.Compare(a.Insn, b.Insn), cmp.Compare(needRank[a.Kind], needRank[b.Kind]),
+			cmp.Compare(a.Name, b.Name))
+	})
+	users := map[*Map][]*Program{}
+	for _, p := range o.Programs {
+		for _, f := range p.Funcs {
+			for _, r := range f.MapRefs {
+				if u := users[r.Map]; len(u) == 0 || u[len(u)-1] != p {
+					users[r.Map] = append(u, p)
+				}
+			}
+		}
+	}
+	for _, m := range o.Maps {
+		needs = append(needs, m.needs(users[m])...)
+	}
+	for _, e := range o.Externs {
+		if !usedExtern[e] {
+			needs = append(needs, e.need())
+		}
+	}
+	return needs
+}
+
+// needs of the section: what bpf_program__load and bpf_program__attach of libbpf ask for.
+func (p *Program) needs() []*Need {
+	var needs []*Need
+	add := func(kind NeedKind, name, detail string) {
+		needs = append(needs, &Need{Kind: kind, Name: name, Detail: detail, Programs: []*Program{p}, Func: p.Entry})
+	}
+	if p.Sec.ProgType != "" {
+		add(NeedProgType, p.Sec.ProgType, "")
+	}
+	if p.Sec.AttachType != "" {
+		add(NeedAttachType, p.Sec.AttachType, "")
+	}
+	switch {
+	case p.Sec.Hook == HookStructOps: // the map decides
+	case p.Sec.Target != "":
+		add(NeedAttachTarget, p.Sec.Target, string(p.Sec.Hook))
+	case p.Sec.NeedsBTFID:
+		add(NeedAttachTarget, "(set by the loader)", string(p.Sec.Hook))
+	}
+	return needs
+}
+
+func (o *Object) reloNeed(r *Relo) *Need {
+	n := &Need{Detail: r.Kind.String(), Weak: r.Kind.IsQuestion(), Func: r.Func, Insn: r.Insn, Relo: r}
+	switch {
+	case r.Kind.IsField():
+		n.Kind = NeedField
+	case r.Kind.IsType():
+		n.Kind = NeedType
+	default:
+		n.Kind = NeedEnumValue
+	}
+	spec, err := o.Spec(r)
+	switch {
+	case err != nil: // libbpf refuses the object; the resolver tells why
+		n.Name = fmt.Sprintf("type [%d] %s", r.Type, r.Access)
+	case r.Kind == TypeIDLocal:
+		return nil
+	default:
+		n.Name = spec.Path()
+	}
+	return n
+}
+
+func (e *Extern) need() *Need {
+	n := &Need{Name: e.Name, Weak: e.Weak, Extern: e}
+	switch e.Kind {
+	case ExternKfunc:
+		n.Kind = NeedKfunc
+	case ExternKconfig:
+		n.Kind = NeedKconfig
+	default:
+		n.Kind = NeedKsym
+	}
+	return n
+}
+
+func (m *Map) needs(programs []*Program) []*Need {
+	needs := []*Need{{
+		Kind: NeedMapType, Name: MapTypeName(m.Type), Detail: "map " + m.Name, Value: int64(m.Type), Programs: programs, Map: m,
+	}}
+	if m.Inner != nil {
+		needs = append(needs, m.Inner.needs(programs)...)
+	}
+	if m.StructOps != "" {
+		var fill []*Program
+		for _, f := range m.Members {
+			if f.Program != nil && !slices.Contains(fill, f.Program) {
+				fill = append(fill, f.Program)
+			}
+		}
+		needs = append(needs, &Need{Kind: NeedStructOps, Name: m.StructOps, Detail: "map " + m.Name, Programs: fill, Map: m})
+	}
+	return needs
+}
