@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-want='14.0.6'
-if ! clang-14 --version 2>/dev/null | grep -qF "version $want"; then
+want='16.0.6'
+if ! clang-16 --version 2>/dev/null | grep -qF "version $want"; then
 	echo "clang $want is not on this machine: generated files are not checked"
 	exit 0
 fi

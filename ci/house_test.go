@@ -332,8 +332,12 @@ func TestShellScripts(t *testing.T) {
 		if !bytes.HasPrefix(text, []byte("#!")) {
 			continue // sourced by others
 		}
-		if !bytes.Contains(text, []byte("\nset -euo pipefail\n")) {
-			t.Errorf("%s: no \"set -euo pipefail\"", f)
+		strict := "set -euo pipefail"
+		if bytes.HasPrefix(text, []byte("#!/bin/sh\n")) {
+			strict = "set -eu" // POSIX sh has no pipefail
+		}
+		if !bytes.Contains(text, []byte("\n"+strict+"\n")) {
+			t.Errorf("%s: no %q", f, strict)
 		}
 		info, err := os.Stat(filepath.Join(root, f))
 		if err != nil {

@@ -6,8 +6,9 @@ set -euo pipefail
 # What to look for (a command, or a file), and the package that has it.
 wanted=(
 	clang clang
-	clang-14 clang-14 # the committed fixtures are built with it; another one makes other bytes
+	clang-16 clang-16 # the committed fixtures are built with it; another one makes other bytes
 	llvm-strip llvm
+	llvm-strip-16 llvm-16
 	bpftool bpftool
 	cc gcc
 	/usr/include/bpf/libbpf.h libbpf-dev

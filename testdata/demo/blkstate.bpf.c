@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-// build: clang-14 -target bpfel -O2 -g -Wall -Werror -fdebug-compilation-dir=testdata/demo -c blkstate.bpf.c -o blkstate.bpf.o
-// build: llvm-strip-14 -g blkstate.bpf.o
+// build: clang-16 -target bpfel -mcpu=v3 -O2 -g -Wall -Werror -fdebug-compilation-dir=testdata/demo -c blkstate.bpf.c -o blkstate.bpf.o
+// build: llvm-strip-16 -g blkstate.bpf.o
 //
 // blkstate: latency of block I/O, and the state in which tasks wait for it. A small tool as many are: begun on Linux
 // 5.10, carried on with what later kernels brought, and never tried on all of them. Each program stands for one way in
