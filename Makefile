@@ -16,7 +16,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build ./corecheck, static and reproducible
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o corecheck ./cmd/corecheck
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o corecheck ./cmd/corecheck
 
 .PHONY: demo
 demo: build ## check the demo object against the embedded kernels
