@@ -22,14 +22,14 @@ const (
 	surveyTries = 16
 )
 
-// The first 8 bytes of every BTF that pahole writes: magic, version, no flags, header length.
+// What BTF starts with: magic, version, no flags, and the upper bytes of a header length below 256.
 var (
-	btfStartLittle = []byte("\x9f\xeb\x01\x00\x18\x00\x00\x00")
-	btfStartBig    = []byte("\xeb\x9f\x01\x00\x00\x00\x00\x18")
+	btfStartLittle = []byte("\x9f\xeb\x01\x00")
+	btfStartBig    = []byte("\xeb\x9f\x01\x00\x00\x00\x00")
 )
 
 // surveyInput looks at the bytes of in from offset from to end (to its end where end is negative), at least until
-// banner and BTF are found. Damage further on is not met.
+// banner and BTF are found. Damage further on is not met; what comes before it is looked at, and the error returned.
 func surveyInput(in *input, from, end int64) (survey, error) {
 	var s survey
 	tries := 0
@@ -40,21 +40,22 @@ func surveyInput(in *input, from, end int64) (survey, error) {
 			n = int(min(int64(n), end-off))
 		}
 		m, err := in.r.ReadAt(buf[:n], off)
-		if err != nil && err != io.EOF {
-			return s, err
-		}
 		w := buf[:m]
-		last := m < n || err == io.EOF || end >= 0 && off+int64(m) >= end
+		last := err != nil || end >= 0 && off+int64(m) >= end
 		s.findBanner(w)
 		next := off + int64(m) - surveyOverlap
 		if s.btf == nil && tries < surveyTries {
 			if i := btfStart(w); i >= 0 {
 				tries++
+				var err error
 				if next, err = s.try(in, off+int64(i)); err != nil {
 					return s, err
 				}
 				last = false
 			}
+		}
+		if last && err != nil && err != io.EOF {
+			return s, err
 		}
 		if last || s.btf != nil && s.banner.Text != "" {
 			break
@@ -64,12 +65,19 @@ func surveyInput(in *input, from, end int64) (survey, error) {
 	return s, nil
 }
 
+// btfStart returns the index of the first header in w, -1 where there is none.
 func btfStart(w []byte) int {
-	i, j := bytes.Index(w, btfStartLittle), bytes.Index(w, btfStartBig)
-	if i < 0 || j >= 0 && j < i {
-		return j
+	big := bytes.Index(w, btfStartBig)
+	for i := 0; ; i++ {
+		n := bytes.Index(w[i:], btfStartLittle)
+		if n < 0 || big >= 0 && i+n > big {
+			return big
+		}
+		i += n
+		if len(w) >= i+8 && w[i+5]|w[i+6]|w[i+7] == 0 {
+			return i
+		}
 	}
-	return i
 }
 
 // findBanner takes the first banner, and in place of one without a build number (kernels have a template too) the next.
