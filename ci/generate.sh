@@ -15,10 +15,11 @@ git ls-files '*.bpf.c' | while read -r source; do
 		echo "$source: no build command in the first comment" >&2
 		exit 1
 	fi
+	echo "$source"
 	echo "$commands" | while read -r command; do
-		echo "$source: $command"
 		(cd "$(dirname "$source")" && sh -ec "$command")
 	done
 done
 
+make build # with what was generated
 ci/readme-demo.sh
