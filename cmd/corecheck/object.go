@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/corecheck/corecheck/compat"
+	"github.com/corecheck/corecheck/kernels"
+	"github.com/corecheck/corecheck/relocate"
+)
+
+// objectOptions are the flags of 'corecheck object'.
+type objectOptions struct {
+	kernels kernelOptions
+	output  string
+	verbose bool
+	needs   bool
+}
+
+func newObjectCommand() *cobra.Command {
+	var o objectOptions
+	cmd := &cobra.Command{
+		Use:   "object FILE|DIR|GLOB...",
+		Short: "Check BPF objects against kernels",
+		Long: `Check compiled BPF objects against kernels: which programs, fields, types, helpers and attach targets break on
+which kernels, at which source line, why, and what to do about it.
+
+A FILE is a BPF object, or any file that has objects embedded: a program with libbpf skeletons, a Go program with bpf2go
+objects. Of a DIR every file below it is checked that has a BPF object in it.
+
+With --kernels ` + kernels.Grammar + `
+
+Without --kernels every kernel that comes with corecheck is asked, and those of --btf and --host.`,
+		Example: `  corecheck object tool.bpf.o --kernels 5.4..6.8
+  corecheck object /usr/sbin/opensnoop -o json
+  corecheck object build/ --kernels '>=5.10,!7.0' --require-coverage
+  corecheck object --needs tool.bpf.o`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneOf("--output", o.output, "table", "json"); err != nil {
+				return err
+			}
+			if o.needs {
+				return runNeeds(cmd, args, o)
+			}
+			return runObject(cmd, args, o)
+		},
+	}
+	o.kernels.AddFlags(cmd.Flags())
+	cmd.Flags().StringVarP(&o.output, "output", "o", "table", "`FORMAT` of the report: table or json")
+	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show every place, and every candidate with the reason why it was rejected")
+	cmd.Flags().BoolVar(&o.needs, "needs", false, "list what the objects need of a kernel, without asking one")
+	return cmd
+}
+
+func oneOf(flag, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if value == a {
+			return nil
+		}
+	}
+	return hinted(fmt.Errorf("%s is %q, want %s", flag, value, strings.Join(allowed, " or ")), "see 'corecheck object --help'")
+}
+
+func runObject(cmd *cobra.Command, args []string, o objectOptions) error {
+	sel, kernelErr := o.kernels.find(cmd.ErrOrStderr())
+	if kernelErr != nil && sel.Coverage.Missing == nil {
+		return kernelErr // the selection itself could not be understood
+	}
+	objs, problems := openObjects(args)
+	opt := compat.Options{
+		Version:  readBuildInfo().Version,
+		Coverage: compat.Coverage{Requested: sel.Coverage.Requested, Missing: sel.Coverage.Missing, Text: sel.Coverage.Text()},
+	}
+	// The kernels that come with corecheck tell built-in code from that of modules, whether they are asked or not.
+	if own, err := kernels.Embedded(); err == nil {
+		opt.Reference = own
+	}
+	rep := compat.Check(objs, sel.Kernels, opt)
+	for _, err := range append(problems, split(sel.Problems)...) {
+		rep.AddError(err)
+	}
+	out := cmd.OutOrStdout()
+	var err error
+	if o.output == "json" {
+		err = rep.WriteJSON(out)
+	} else {
+		err = rep.WriteTable(out, compat.TableOptions{Color: useColor(), Verbose: o.verbose})
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	errs = append(errs, problems...)
+	errs = append(errs, kernelErr, sel.Problems, exitWith(rep.ExitCode()), o.kernels.coverageError(sel.Coverage))
+	return errors.Join(errs...)
+}
+
+// useColor tells whether standard output is a terminal that may be coloured: NO_COLOR turns colours off (no-color.org),
+// and so does TERM=dumb.
+func useColor() bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(os.Stdout.Fd()))
+}
+
+// openObjects reads every object that the arguments name. Files that can't be read come back as errors beside the
+// objects that could.
+func openObjects(args []string) (objs []*relocate.Object, problems []error) {
+	for _, arg := range args {
+		files, dir, err := expand(arg)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		found := 0
+		for _, f := range files {
+			list, err := relocate.Open(f)
+			switch {
+			case dir && errors.Is(err, relocate.ErrNoObject):
+				continue // a folder holds other files too
+			case err != nil:
+				problems = append(problems, err)
+			}
+			found++
+			objs = append(objs, list...)
+		}
+		if found == 0 {
+			problems = append(problems, hinted(fmt.Errorf("%s: no BPF object in %d files", arg, len(files)),
+				"name the folder that the objects are built into"))
+		}
+	}
+	return objs, problems
+}
+
+// expand turns an argument into files: a folder into all regular files below it, in the order of names, a pattern that
+// no shell expanded into what fits it.
+func expand(arg string) (files []string, dir bool, err error) {
+	st, err := os.Stat(arg)
+	if err != nil && strings.ContainsAny(arg, "*?[") {
+		files, globErr := filepath.Glob(arg)
+		if globErr != nil {
+			return nil, false, hinted(fmt.Errorf("%s: %w", arg, globErr), "a '[' in a pattern needs its ']'")
+		}
+		if len(files) > 0 {
+			return files, false, nil
+		}
+		return nil, false, hinted(fmt.Errorf("%s: no such file, and nothing fits it as a pattern", arg), "")
+	}
+	if err != nil || !st.IsDir() {
+		return []string{arg}, false, nil // relocate.Open says what is wrong with it
+	}
+	err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, false, hinted(err, "every file below the folder must be readable")
+	}
+	return files, true, nil
+}
+
+// split takes a joined error apart.
+func split(err error) []error { return flatten(err, nil) }
+
+func runNeeds(cmd *cobra.Command, args []string, o objectOptions) error {
+	objs, problems := openObjects(args)
+	list := compat.ListNeeds(objs)
+	var err error
+	if o.output == "json" {
+		err = list.WriteJSON(cmd.OutOrStdout())
+	} else {
+		err = list.WriteTable(cmd.OutOrStdout(), compat.TableOptions{Color: useColor(), Verbose: o.verbose})
+	}
+	return errors.Join(append(problems, err)...)
+}

@@ -1,0 +1,173 @@
+package compat
+
+import (
+	"github.com/corecheck/corecheck/relocate"
+)
+
+// Rule is one way in which a kernel fails a need. It lives in a file of its own, named after Name, and has a fixture of
+// that name in testdata/rules.
+type Rule struct {
+	Code  string // "CC001": never reused
+	Name  string // "field_missing"
+	Title string // a few words, for tables
+	Doc   string // what it means, how it is known and what to do, in sentences, with sources
+
+	// needs are the kinds of needs that the rule looks at.
+	needs []relocate.NeedKind
+	// check reports what is wrong with one need on one kernel. It sees each need of the kinds above.
+	check func(c *check, n *relocate.Need)
+}
+
+// Rules are all rules in the order of their codes.
+func Rules() []*Rule { return rules }
+
+var rules = []*Rule{
+	fieldMissing,
+	typeMissing,
+	enumeratorMissing,
+	fieldIncompatible,
+	relocationAmbiguous,
+	anonymousRoot,
+	loadSize,
+	relocationInvalid,
+	typeSizeZero,
+	functionMissing,
+	functionUntraceable,
+	tracepointMissing,
+	lsmHookMissing,
+	iteratorMissing,
+	structOpsMissing,
+	targetUnset,
+	kprobeUnconfirmed,
+	helperMissing,
+	mapTypeMissing,
+	programTypeMissing,
+	attachTypeMissing,
+	kfuncMissing,
+	ksymMissing,
+	kconfigUnknown,
+}
+
+var rulesByNeed = func() map[relocate.NeedKind][]*Rule {
+	m := make(map[relocate.NeedKind][]*Rule)
+	for _, r := range rules {
+		for _, k := range r.needs {
+			m[k] = append(m[k], r)
+		}
+	}
+	return m
+}()
+
+// stage is what a finding concerns.
+type stage uint8
+
+const (
+	stageLoad stage = iota
+	stageAttach
+)
+
+func (s stage) String() string {
+	if s == stageAttach {
+		return "attach"
+	}
+	return "load"
+}
+
+// raw is what a rule reports on one kernel, before equal ones of several kernels are put together.
+type raw struct {
+	rule       *Rule
+	need       *relocate.Need
+	program    int // index in Object.Programs; -1: the object as a whole
+	stage      stage
+	verdict    Status
+	message    string
+	hint       string
+	candidates []string
+	// suggest: no replacement is known; a look for something similar in the newest such kernel may improve the hint.
+	suggest bool
+	// pending: the finding holds only if the name is built into no kernel at hand; settled takes its place if it is.
+	pending string
+	settled *raw
+}
+
+// check is one rule looking at one object on one kernel.
+type check struct {
+	*facts
+	obj     *relocate.Object
+	results []relocate.Result // by index of the relocation
+	guards  *guards
+	rule    *Rule
+	out     []raw
+}
+
+// result returns what became of the need's relocation; nil where the need has none or the loader skips it.
+func (c *check) result(n *relocate.Need) *relocate.Result {
+	if n.Relo == nil {
+		return nil
+	}
+	r := &c.results[n.Relo.Index]
+	if r.Relo == nil {
+		return nil
+	}
+	return r
+}
+
+// emit adds a finding on a need to a program (-1: the object as a whole).
+func (c *check) emit(n *relocate.Need, program int, r raw) {
+	r.rule, r.need, r.program = c.rule, n, program
+	if r.settled != nil {
+		s := *r.settled
+		s.rule, s.need, s.program = c.rule, n, program
+		r.settled = &s
+	}
+	c.out = append(c.out, r)
+}
+
+// reportObject adds a finding that concerns the object as a whole, whichever program has the need.
+func (c *check) reportObject(n *relocate.Need, r raw) { c.emit(n, -1, r) }
+
+// report adds a finding on a need to each of its programs or, where none reaches it, to the object.
+func (c *check) report(n *relocate.Need, r raw) {
+	if len(n.Programs) == 0 {
+		c.reportObject(n, r)
+	}
+	for _, p := range n.Programs {
+		c.emit(n, c.guards.index[p], r)
+	}
+}
+
+// reportGuarded adds a finding on an instruction that the verifier refuses only if it is reached. A program that asks
+// the kernel something may keep it from being reached, and until that is followed the answer is unknown. question
+// returns what a program asks, "" for nothing that could matter.
+func (c *check) reportGuarded(n *relocate.Need, r raw, question func(program int) string) {
+	for _, p := range n.Programs { // what no program reaches is not verified
+		program := c.guards.index[p]
+		x := r
+		if q := question(program); q != "" {
+			x.guard(q)
+			if x.settled != nil {
+				s := *x.settled
+				s.guard(q)
+				x.settled = &s
+			}
+		} else if q := c.guards.asksAnything(program); q != "" && x.verdict == Break {
+			x.hint += "; the program also asks " + q + ", which is about something else: corecheck does not follow branches yet, and takes no notice"
+		}
+		c.emit(n, program, x)
+	}
+}
+
+// guard turns a finding that breaks into one that may be guarded by a question.
+func (r *raw) guard(question string) {
+	if r.verdict != Break {
+		return
+	}
+	r.verdict, r.suggest = Unknown, false
+	r.message += "; it may be guarded: the program asks " + question
+	r.hint = "if it is reached only where the kernel says yes, the program loads; corecheck does not follow the branches yet"
+}
+
+// asksAbout returns the question of a program about a type or enum.
+func (c *check) asksAbout(typeName string) func(program int) string {
+	return func(program int) string { return c.guards.asks(program, typeName) }
+}

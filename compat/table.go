@@ -1,0 +1,563 @@
+package compat
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+)
+
+// TableOptions say how people want to read a report.
+type TableOptions struct {
+	Color   bool // ANSI colours
+	Verbose bool // every candidate with its rejection, every place
+}
+
+// pageWidth is the width in columns of a terminal that tables and texts keep to.
+const pageWidth = 100
+
+// maxPlaces is how many places of one finding are listed without Verbose.
+const maxPlaces = 3
+
+// WriteTable writes the report for people: per object a table of the needs that are not fine everywhere, a line for
+// each program, what to do about each finding, and a summary.
+func (r *Report) WriteTable(w io.Writer, opt TableOptions) error {
+	p := &printer{w: bufio.NewWriter(w), report: r, ranges: NewRanges(r.Kernels), opt: opt}
+	for i := range r.Objects {
+		p.object(i)
+	}
+	p.summary()
+	return p.w.Flush()
+}
+
+type printer struct {
+	w      *bufio.Writer
+	report *Report
+	ranges *Ranges
+	opt    TableOptions
+}
+
+// write errors stay in the bufio.Writer and come back from Flush.
+func (p *printer) line(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	p.w.WriteString(strings.TrimRight(s, " "))
+	p.w.WriteByte('\n')
+}
+
+// para writes text wrapped to the page, every line behind indent, the first behind lead of the same width.
+func (p *printer) para(lead, indent, text string) {
+	for i, l := range wrap(text, pageWidth-twwidth.Width(indent)) {
+		if i == 0 {
+			p.line("%s%s", lead, l)
+		} else {
+			p.line("%s%s", indent, l)
+		}
+	}
+}
+
+// ANSI styles.
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func (p *printer) style(code, s string) string {
+	if !p.opt.Color || s == "" {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (p *printer) status(s Status) string {
+	switch s {
+	case Break:
+		return p.style(red, string(s))
+	case Unknown, Warn:
+		return p.style(yellow, string(s))
+	}
+	return p.style(green, string(s))
+}
+
+// row is one need of one program that is not fine everywhere, with the findings on it.
+type row struct {
+	program  string // "" for the whole object
+	source   *SourceRef
+	need     NeedRef
+	findings []*Finding
+}
+
+// object writes what was found in one object.
+func (p *printer) object(index int) {
+	o := &p.report.Objects[index]
+	p.line("%s", p.style(bold, fmt.Sprintf("%s: %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"), p.kernelsText())))
+	p.line("")
+	if len(p.report.Kernels) == 0 {
+		return
+	}
+	findings := p.findingsOf(o)
+	if len(findings) > 0 {
+		p.matrix(o, rowsOf(findings))
+		p.line("")
+	}
+	p.programs(o)
+	p.line("")
+	if len(findings) > 0 {
+		p.findings(findings)
+	}
+}
+
+// titleOf names an object and the file it is from.
+func titleOf(name, file string) string {
+	if file == name {
+		return name
+	}
+	return name + " (" + file + ")"
+}
+
+func (p *printer) kernelsText() string {
+	ks := p.report.Kernels
+	switch len(ks) {
+	case 0:
+		return "no kernel"
+	case 1:
+		return "kernel " + ks[0].Version + " (" + ks[0].ID + ")"
+	}
+	return fmt.Sprintf("%d kernels from %s to %s", len(ks), ks[0].Version, ks[len(ks)-1].Version)
+}
+
+// findingsOf returns the findings that the object's programs have, in the order of the report.
+func (p *printer) findingsOf(o *ObjectReport) []*Finding {
+	seen := make(map[int]bool)
+	for i := range o.Programs {
+		for _, res := range o.Programs[i].Results {
+			for _, f := range res.Findings {
+				seen[f] = true
+			}
+		}
+	}
+	var out []*Finding
+	for i := range p.report.Findings {
+		if seen[i] {
+			out = append(out, &p.report.Findings[i])
+		}
+	}
+	return out
+}
+
+func rowsOf(findings []*Finding) []*row {
+	type key struct {
+		program string
+		source  SourceRef
+		need    NeedRef
+	}
+	byKey := make(map[key]*row)
+	var rows []*row
+	for _, f := range findings {
+		k := key{program: f.Program, need: f.Need}
+		if f.Source != nil {
+			k.source = *f.Source
+		}
+		x := byKey[k]
+		if x == nil {
+			x = &row{program: f.Program, source: f.Source, need: f.Need}
+			byKey[k] = x
+			rows = append(rows, x)
+		}
+		x.findings = append(x.findings, f)
+	}
+	return rows
+}
+
+// on is the row's answer on one kernel.
+func (x *row) on(id string) Status {
+	s := OK
+	for _, f := range x.findings {
+		if slices.Contains(f.Kernels, id) {
+			s = worse(s, f.Verdict)
+		}
+	}
+	return s
+}
+
+// column is a group of kernels with equal answers in every row.
+type column struct {
+	label  []string
+	status []Status
+}
+
+// matrix writes the table: rows are needs, columns are groups of kernels.
+func (p *printer) matrix(o *ObjectReport, rows []*row) {
+	cols := groupKernels(p.report.Kernels, func(k int) string {
+		var b strings.Builder
+		for _, x := range rows {
+			b.WriteString(string(x.on(p.report.Kernels[k].ID)))
+			b.WriteByte(' ')
+		}
+		return b.String()
+	}, func(ids []string, first int) column {
+		c := column{label: wrap(p.ranges.Of(ids), 16)}
+		for _, x := range rows {
+			c.status = append(c.status, x.on(p.report.Kernels[first].ID))
+		}
+		return c
+	})
+	width := 0
+	for _, c := range cols {
+		n := len("unknown")
+		for _, l := range c.label {
+			n = max(n, twwidth.Width(l))
+		}
+		width += n + 2
+	}
+	left := pageWidth - width
+	wide := left >= 44
+	if !wide {
+		left = 60
+	}
+	sections := make(map[string]string)
+	for _, pr := range o.Programs {
+		sections[pr.Name] = pr.Section
+	}
+	var out [][]string
+	last := "\x00"
+	for i, x := range rows {
+		if x.program != last {
+			last = x.program
+			name := "the object as a whole"
+			if x.program != "" {
+				name = x.program + "  " + sections[x.program]
+			}
+			out = append(out, []string{p.style(bold, cut(name, left))})
+		}
+		cells := []string{p.needText(x, left)}
+		if wide {
+			for _, c := range cols {
+				cells = append(cells, p.status(c.status[i]))
+			}
+		} else {
+			cells = append(cells, strings.Join(wrap(p.answersText(x), pageWidth-left-2), "\n"))
+		}
+		out = append(out, cells)
+	}
+	header := []string{""}
+	if wide {
+		for _, c := range cols {
+			header = append(header, strings.Join(c.label, "\n"))
+		}
+	} else {
+		header = append(header, "not fine on")
+	}
+	p.table(header, out)
+}
+
+// needText names a need behind its source line, on lines of at most width columns.
+func (p *printer) needText(x *row, width int) string {
+	at := ""
+	if x.source != nil {
+		at = fmt.Sprintf("%s:%d  ", baseName(x.source.File), x.source.Line)
+	}
+	lines := wrap(needWord(x.need), width-4-twwidth.Width(at))
+	for i := range lines {
+		if i == 0 {
+			lines[i] = "  " + p.style(dim, at) + cut(lines[i], width-2-twwidth.Width(at))
+		} else {
+			lines[i] = strings.Repeat(" ", 4+twwidth.Width(at)) + lines[i]
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// needWord names a need with what it is, unless its name says so.
+func needWord(n NeedRef) string {
+	switch n.Kind {
+	case "field", "type", "enum_value":
+		return n.Name
+	}
+	return strings.ReplaceAll(n.Kind, "_", " ") + " " + n.Name
+}
+
+// answersText is a row's answers in words: "break 6.1..7.2, unknown 5.10".
+func (p *printer) answersText(x *row) string {
+	var parts []string
+	for _, s := range []Status{Break, Unknown, Warn} {
+		var ids []string
+		for _, k := range p.report.Kernels {
+			if x.on(k.ID) == s {
+				ids = append(ids, k.ID)
+			}
+		}
+		if len(ids) > 0 {
+			parts = append(parts, string(s)+" "+p.ranges.Of(ids))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// table writes cells in columns without borders; a cell may have several lines.
+func (p *printer) table(header []string, rows [][]string) {
+	var b strings.Builder
+	off := tw.State(tw.Off)
+	t := tablewriter.NewTable(&b,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders: tw.BorderNone,
+			Symbols: tw.NewSymbols(tw.StyleNone),
+			Settings: tw.Settings{
+				Separators: tw.Separators{BetweenColumns: off, BetweenRows: off, ShowHeader: off, ShowFooter: off},
+				Lines:      tw.Lines{ShowTop: off, ShowBottom: off, ShowHeaderLine: off, ShowFooterLine: off},
+			},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithHeaderAlignment(tw.AlignLeft),
+		tablewriter.WithRowAlignment(tw.AlignLeft),
+		tablewriter.WithTrimSpace(tw.Off),
+		tablewriter.WithPadding(tw.Padding{Right: "  ", Overwrite: true}),
+	)
+	t.Header(header)
+	for _, r := range rows {
+		for len(r) < len(header) {
+			r = append(r, "")
+		}
+		if err := t.Append(r); err != nil {
+			panic(err) // rows of strings can't fail to be written to memory
+		}
+	}
+	if err := t.Render(); err != nil {
+		panic(err)
+	}
+	for l := range strings.Lines(b.String()) {
+		p.line("%s", strings.TrimRight(l, " \n"))
+	}
+}
+
+// programs writes a line for each program and one for the object.
+func (p *printer) programs(o *ObjectReport) {
+	width := 0
+	for i := range o.Programs {
+		width = max(width, twwidth.Width(o.Programs[i].Name))
+	}
+	width = min(width, 32)
+	for i := range o.Programs {
+		pr := &o.Programs[i]
+		text := p.programText(pr)
+		if !pr.Autoload {
+			text += " (not loaded by default)"
+		}
+		lead := pr.Name + strings.Repeat(" ", max(width-twwidth.Width(pr.Name), 0)) + "  "
+		p.para(p.style(bold, lead), strings.Repeat(" ", width+2), text)
+	}
+	parts := newParts(p)
+	for _, res := range o.Results {
+		switch res.Load {
+		case OK:
+			parts.add("loads on", res.Kernels)
+		case Break:
+			parts.add("does not load on", res.Kernels)
+		default:
+			parts.add("unknown on", res.Kernels)
+		}
+	}
+	lead := "as a whole" + strings.Repeat(" ", max(width-len("as a whole"), 0)) + "  "
+	p.para(lead, strings.Repeat(" ", twwidth.Width(lead)), parts.text())
+}
+
+// programText is one program's answers in words.
+func (p *printer) programText(pr *ProgramReport) string {
+	parts := newParts(p)
+	for _, res := range pr.Results {
+		switch {
+		case res.Verdict == Break && res.Load == Break:
+			parts.add("does not load on", res.Kernels)
+		case res.Verdict == Break:
+			parts.add("does not attach on", res.Kernels)
+		case res.Verdict == Unknown:
+			parts.add("unknown on", res.Kernels)
+		case res.Verdict == Warn:
+			parts.add("loads with a warning on", res.Kernels)
+		default:
+			parts.add("works on", res.Kernels)
+		}
+	}
+	return parts.text()
+}
+
+// parts collects "works on …, breaks on …".
+type parts struct {
+	p    *printer
+	word []string
+	ids  map[string][]string
+}
+
+func newParts(p *printer) *parts { return &parts{p: p, ids: make(map[string][]string)} }
+
+func (x *parts) add(word string, ids []string) {
+	if x.ids[word] == nil {
+		x.word = append(x.word, word)
+	}
+	x.ids[word] = append(x.ids[word], ids...)
+}
+
+func (x *parts) text() string {
+	if len(x.word) == 1 {
+		if n := len(x.p.report.Kernels); n > 1 {
+			return x.word[0] + fmt.Sprintf(" all %d kernels", n)
+		}
+	}
+	var out []string
+	for _, w := range []string{"works on", "loads on", "loads with a warning on", "unknown on", "does not attach on", "does not load on"} {
+		if ids := x.ids[w]; ids != nil {
+			out = append(out, w+" "+x.p.ranges.Of(ids))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// findings writes each finding with its places, the reason and the hint. Findings that differ in their place only are
+// written once.
+func (p *printer) findings(list []*Finding) {
+	type key struct {
+		code, stage, message, hint string
+		verdict                    Status
+		need                       NeedRef
+	}
+	groups := make(map[key][]*Finding)
+	var order []key
+	for _, f := range list {
+		k := key{f.Code, f.Stage, f.Message, f.Hint, f.Verdict, f.Need}
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], f)
+	}
+	// What breaks comes first; within it the order of the report.
+	slices.SortStableFunc(order, func(a, b key) int { return b.verdict.rank() - a.verdict.rank() })
+	for _, k := range order {
+		fs := groups[k]
+		p.para(fmt.Sprintf("%s %s  ", p.status(k.verdict), k.code), "    ", needWord(k.need)+": "+fs[0].Title)
+		var ids []string
+		for _, kern := range p.report.Kernels {
+			if slices.ContainsFunc(fs, func(f *Finding) bool { return slices.Contains(f.Kernels, kern.ID) }) {
+				ids = append(ids, kern.ID)
+			}
+		}
+		p.places(fs)
+		p.para("    ", "    ", "on "+p.ranges.Of(ids)+": "+k.message)
+		if k.hint != "" {
+			p.para("    hint: ", "          ", k.hint)
+		}
+		if p.opt.Verbose {
+			for _, c := range fs[0].Candidates {
+				p.para("    candidate ", "        ", c)
+			}
+		}
+		p.line("")
+	}
+}
+
+// places lists where findings are.
+func (p *printer) places(fs []*Finding) {
+	n := len(fs)
+	if !p.opt.Verbose && n > maxPlaces {
+		n = maxPlaces
+	}
+	for _, f := range fs[:n] {
+		who := "the object as a whole"
+		if f.Program != "" {
+			who = "program " + f.Program
+		}
+		if f.Source == nil {
+			p.para("    ", "    ", "in "+who+" (no line info)")
+			continue
+		}
+		p.line("    %s", cut(fmt.Sprintf("%s:%d  %s", baseName(f.Source.File), f.Source.Line, f.Source.Text), pageWidth-4))
+		p.line("    %s", p.style(dim, cut("in "+who, pageWidth-4)))
+	}
+	if n < len(fs) {
+		p.line("    and %s (--verbose lists them)", count(len(fs)-n, "more place"))
+	}
+}
+
+// summary counts, and says what was not there and what was not checked.
+func (p *printer) summary() {
+	r := p.report
+	n := make(map[Status]int)
+	programs := 0
+	for i := range r.Objects {
+		programs += len(r.Objects[i].Programs)
+		for j := range r.Objects[i].Programs {
+			for _, res := range r.Objects[i].Programs[j].Results {
+				n[res.Verdict] += len(res.Kernels)
+			}
+		}
+	}
+	p.para("", "", fmt.Sprintf("%s, %s, %s: %d ok, %d warn, %d break, %d unknown", count(len(r.Objects), "object"),
+		count(programs, "program"), count(len(r.Kernels), "kernel"), n[OK], n[Warn], n[Break], n[Unknown]))
+	if len(r.Kernels) == 0 {
+		p.para("", "", "no kernel was asked: nothing is known")
+	}
+	if r.Coverage.Text != "" {
+		p.para("", "", r.Coverage.Text)
+	}
+	for _, e := range r.Errors {
+		p.para("not read: ", "          ", e.Message)
+	}
+	for i, s := range r.NotChecked {
+		if i == 0 {
+			p.para("not checked: ", "             ", s)
+		} else {
+			p.para("             ", "             ", s)
+		}
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// wrap breaks text into lines of at most width columns at spaces; a longer word gets a line of its own.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, w := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = w
+		case twwidth.Width(line)+1+twwidth.Width(w) <= width:
+			line += " " + w
+		default:
+			lines = append(lines, line)
+			line = w
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// cut shortens text to width columns.
+func cut(text string, width int) string {
+	if twwidth.Width(text) <= width {
+		return text
+	}
+	r := []rune(text)
+	for len(r) > 0 && twwidth.Width(string(r))+3 > width {
+		r = r[:len(r)-1]
+	}
+	return string(r) + "..."
+}

@@ -1,0 +1,38 @@
+package compat
+
+import "github.com/corecheck/corecheck/relocate"
+
+var targetUnset = &Rule{
+	Code:  "CC026",
+	Name:  "target_unset",
+	Title: "no target that a kernel could be asked for",
+	Doc: `The section names no target, or one that is no kernel function, and the load needs it: fentry, fexit, fmod_ret,
+tp_btf, LSM and iterator programs without one, and freplace programs, which replace a function of another BPF program.
+Only the program that loads the object knows it (bpf_program__set_attach_target); without it the load fails. A target
+that libbpf can't read ("kretprobe/f+4", "tp/name") fails on every kernel: the attach, or where the load needs it the load.
+
+If the target is fixed, name it in SEC().
+Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,
+	needs: targetNeeds,
+	check: func(c *check, n *relocate.Need) {
+		p := n.Programs[0]
+		switch {
+		case p.Sec.Err != "":
+			st := stageAttach
+			if p.Sec.NeedsBTFID {
+				st = stageLoad
+			}
+			c.report(n, raw{stage: st, verdict: Break,
+				message: "libbpf does not understand the section name " + p.Section + ": " + p.Sec.Err,
+				hint:    "correct the section name, or attach the program yourself"})
+		case p.Sec.Name == "freplace":
+			c.report(n, raw{stage: stageLoad, verdict: Unknown,
+				message: "the program replaces a function of another BPF program, which the kernel's BTF says nothing about",
+				hint:    "load it where that program is loaded"})
+		case p.Sec.NeedsBTFID && p.Sec.Target == "":
+			c.report(n, raw{stage: stageLoad, verdict: Unknown,
+				message: "the section names no target, and the load needs one from the loader",
+				hint:    "name the target in SEC(\"" + p.Sec.Name + "/…\") if it is fixed"})
+		}
+	},
+}

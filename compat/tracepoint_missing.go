@@ -1,0 +1,99 @@
+package compat
+
+import (
+	"strings"
+
+	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/relocate"
+)
+
+var tracepointMissing = &Rule{
+	Code:  "CC022",
+	Name:  "tracepoint_missing",
+	Title: "tracepoint does not exist",
+	Doc: `Each tracepoint leaves a typedef btf_trace_NAME in the kernel's BTF. Where it is missing, a tp_btf program fails
+to load (libbpf finds no BTF id), a raw_tp program fails to attach (ENOENT), and a tracepoint program fails to attach
+since tracefs has no such event. BTF does not know an event's category, so a right name in a wrong category is not
+noticed. syscalls/sys_enter_NAME and sys_exit_NAME have no typedef of their own: they exist where the kernel traces system
+calls and has one of that name.
+
+Leave the program out where the tracepoint is missing, and use what the kernel had before.
+Source: find_kernel_btf_id in libbpf v1.7's libbpf.c; bpf_get_raw_tracepoint in kernel/trace/bpf_trace.c;
+__DEFINE_TRACE in include/trace/bpf_probe.h, typedefs since Linux commit 441420a1f0b3 ("bpf: Add typecast to raw_tracepoints
+to help BTF generation") in v5.4.`,
+	needs: targetNeeds,
+	check: func(c *check, n *relocate.Need) {
+		p := n.Programs[0]
+		if p.Sec.Err != "" {
+			return
+		}
+		name, st, needBTF := p.Sec.Target, stageAttach, false
+		switch p.Sec.Hook {
+		case relocate.HookBTFTP:
+			st, needBTF = stageLoad, true
+		case relocate.HookRawTP:
+		case relocate.HookTracepoint:
+			category, event, _ := strings.Cut(name, "/")
+			if category == "syscalls" {
+				c.syscallEvent(n, event)
+				return
+			}
+			name = event
+		default:
+			return
+		}
+		if _, ok := c.find(p.Sec.Module, "btf_trace_"+name, btfinfo.KindTypedef); ok {
+			return
+		}
+		if st == stageAttach && !c.hasPrefix(btfinfo.KindTypedef, "btf_trace_") {
+			c.report(n, raw{stage: st, verdict: Unknown,
+				message: "this kernel's BTF has no typedefs of tracepoints, so it does not tell which exist",
+				hint:    "look for the tracepoint in /sys/kernel/tracing/available_events of such a system"})
+			return
+		}
+		c.missingTarget(n, name, "btf_trace_"+name, btfinfo.KindTypedef, st, needBTF, "tracepoint "+name)
+	},
+}
+
+// syscallPrefixes are what arch wrappers put before the name of a system call: SYSCALL_DEFINEx of each arch.
+var syscallPrefixes = map[string][]string{
+	"x86_64":  {"__x64_sys_", "__se_sys_", "sys_"},
+	"arm64":   {"__arm64_sys_", "__se_sys_", "sys_"},
+	"s390x":   {"__s390x_sys_", "__se_sys_", "sys_"},
+	"riscv64": {"__riscv_sys_", "__se_sys_", "sys_"},
+	"ppc64le": {"__powerpc_sys_", "__se_sys_", "sys_"},
+}
+
+// findSyscall looks for the function that implements a system call.
+func (c *check) findSyscall(name string) bool {
+	prefixes := syscallPrefixes[c.kernel.Arch]
+	if prefixes == nil {
+		prefixes = []string{"__se_sys_", "sys_"}
+	}
+	for _, p := range prefixes {
+		if _, ok := c.find("", p+name, btfinfo.KindFunc); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// syscallEvent judges syscalls/sys_enter_NAME and sys_exit_NAME.
+func (c *check) syscallEvent(n *relocate.Need, name string) {
+	call, ok := strings.CutPrefix(name, "sys_enter_")
+	if !ok {
+		call, ok = strings.CutPrefix(name, "sys_exit_")
+	}
+	const hint = "look for the event in /sys/kernel/tracing/available_events of such a system"
+	switch {
+	case !ok:
+		c.report(n, raw{stage: stageAttach, verdict: Unknown,
+			message: "events of category syscalls are named sys_enter_NAME or sys_exit_NAME, " + name + " is not", hint: hint})
+	case !c.structHas("syscall_trace_enter", ""):
+		c.report(n, raw{stage: stageAttach, verdict: Unknown,
+			message: "this kernel's BTF shows no tracing of system calls (CONFIG_FTRACE_SYSCALLS)", hint: hint})
+	case !c.findSyscall(call):
+		c.report(n, raw{stage: stageAttach, verdict: Unknown,
+			message: "this kernel's BTF has no function of a system call " + call + ", which may not be there or be left out of BTF", hint: hint})
+	}
+}
