@@ -215,7 +215,7 @@ func (z *inflated) fill(at int64) {
 		z.r = r
 	}
 	if z.tail == nil {
-		z.tail = make([]byte, inflatedTail)
+		z.tail, z.head = make([]byte, inflatedTail), make([]byte, 0, inflatedHead)
 	}
 	for z.pos <= at {
 		i := int(z.pos % inflatedTail)

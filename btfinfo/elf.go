@@ -309,20 +309,6 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 			file.Module, file.Banner.Uname = modinfo(info, "name"), firstWord(modinfo(info, "vermagic"))
 		}
 	}
-	btf, ok := f.find(".BTF")
-	if !ok {
-		e := &Error{Off: -1, Msg: fmt.Sprintf("no .BTF among %d sections", f.shnum)}
-		switch {
-		case o.arch == "bpf":
-			e.Hint = "was the object compiled with -g?"
-		case file.Module != "":
-			e.Hint = "was the kernel built with CONFIG_DEBUG_INFO_BTF_MODULES, and the module not stripped of it?"
-		default:
-			e = noBTFErr(e, s.banner)
-			e.Hint += " (this is an ELF file, but of a kernel without BTF, or of no kernel)"
-		}
-		return nil, e
-	}
 	if file.Module == "" && o.arch != "bpf" {
 		if ro, ok := f.find(".rodata"); ok && s.banner.Text == "" {
 			// The banner is a gift: a kernel without one, or whose text can't be read, still has its BTF.
@@ -331,6 +317,22 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 			}
 		}
 		file.Banner = s.banner
+	}
+	btf, ok := f.find(".BTF")
+	if !ok {
+		e := &Error{Off: -1, Msg: fmt.Sprintf("no .BTF among %d sections", f.shnum)}
+		switch {
+		case o.arch == "bpf":
+			e.Hint = "was the object compiled with -g?"
+		case file.Module != "":
+			e.Hint = "was the kernel built with CONFIG_DEBUG_INFO_BTF_MODULES, and the module not stripped of it?"
+		case s.banner.Uname != "":
+			e.Msg += " of the kernel " + s.banner.Uname
+			e.Hint = "was the kernel built with CONFIG_DEBUG_INFO_BTF?"
+		default:
+			e.Hint = "this is an ELF file, but neither a kernel (vmlinux), nor a module, nor a BPF object"
+		}
+		return nil, e
 	}
 	if s.btf != nil && s.off == int64(btf.off) && uint64(len(s.raw)) <= btf.len && btf.flags&shfCompressed == 0 {
 		file.BTF, file.Raw = s.btf, s.raw

@@ -18,7 +18,7 @@ const (
 	riscvMagic   = "RSC\x05" // at 0x38
 	s390Magic    = 0x10008   // where "S390EP" is
 	bzImageHead  = 0x250     // end of payload_length in the setup header
-	zbootHead    = 0x18 + 32 // end of the compression's name
+	zbootHead    = 0x40      // end of the offset of the PE header
 	imageHead    = 0x40      // of arm64 and riscv
 	bzImageMin   = 0x0208    // first boot protocol with payload_offset
 	s390Search   = 16 << 20  // the payload of an s390x image starts within these first bytes
@@ -124,18 +124,13 @@ func (o *opener) openFlat(in *input, from int64) (*File, error) {
 		return nil, err
 	}
 	if s.btf == nil {
-		return nil, noBTFErr(&Error{Off: -1, Msg: "no BTF in the kernel"}, s.banner)
+		return nil, &Error{
+			Off: -1, Msg: strings.TrimSpace("no BTF in the kernel " + s.banner.Uname),
+			Hint: "was the kernel built with CONFIG_DEBUG_INFO_BTF?",
+		}
 	}
 	o.step("BTF at %#x", s.off)
 	return &File{BTF: s.btf, Raw: s.raw, Banner: s.banner, Arch: o.arch}, nil
-}
-
-func noBTFErr(e *Error, b Banner) *Error {
-	if b.Uname != "" {
-		e.Msg += " " + b.Uname
-	}
-	e.Hint = "was the kernel built with CONFIG_DEBUG_INFO_BTF?"
-	return e
 }
 
 // openS390 opens the compressed kernel in an s390x boot image. Its header does not tell where that is, so every place
@@ -147,7 +142,10 @@ func (o *opener) openS390(in *input, depth int) (*File, error) {
 		return file, nil
 	}
 	steps := len(o.steps)
-	var first error
+	// Of all that is tried, what expands to most is the kernel, and its error the one to report.
+	var worst error
+	var worstStep string
+	most := int64(-1)
 	for off, tries := int64(s390Magic), 0; tries < surveyTries; tries++ {
 		var f format
 		var err error
@@ -164,16 +162,17 @@ func (o *opener) openS390(in *input, depth int) (*File, error) {
 		if err == nil {
 			return file, nil
 		}
-		if first == nil || z.pos > 1<<20 { // of all that is tried, what expands to something is the kernel
-			first = err
+		if z.pos > most {
+			worst, worstStep, most = err, f.String(), z.pos
 		}
 		o.steps = o.steps[:steps]
 		off++
 	}
-	if first == nil {
-		first = &Error{Off: -1, Msg: fmt.Sprintf("no compressed kernel in the first %d bytes", s390Search)}
+	if worst == nil {
+		return nil, &Error{Off: -1, Msg: fmt.Sprintf("no compressed kernel in the first %d bytes", min(in.size, s390Search))}
 	}
-	return nil, first
+	o.step("%s", worstStep)
+	return nil, worst
 }
 
 // nextCompressed finds the next place from off on that starts like compressed data.

@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/adler32"
+	"hash/crc32"
 	"io"
 )
 
 // lzop reads files of lzop, which the kernel's build calls for CONFIG_KERNEL_LZO: a header, then blocks of LZO1X data,
-// each with its two sizes and checksums, until a size of 0. Numbers are big endian. The checksums are not verified:
-// lzop's defaults are adler32 of what is the input of strict checks later.
+// each with its two sizes and checksums, until a size of 0. Numbers are big endian. Of the checksums, those of the
+// expanded data are verified.
 //
 // Source: parse_header and unlzo in lib/decompress_unlzo.c of Linux v6.12, and conf.h of lzop v1.04.
 type lzop struct {
@@ -26,7 +28,7 @@ const (
 	lzopCRC32D   = 1 << 8
 	lzopCRC32C   = 1 << 9
 	lzopFilter   = 1 << 11
-	lzopMaxBlock = 64 << 20 // MAX_BLOCK_SIZE of lzop; its own blocks are 256 KiB
+	lzopMaxBlock = 8 << 20 // lzop writes blocks of 256 KiB; its format allows 64 MiB, which nothing makes
 )
 
 func newLzop(r io.Reader) (*lzop, error) {
@@ -107,38 +109,35 @@ func (z *lzop) block() error {
 	if dst > lzopMaxBlock || src > dst {
 		return fmt.Errorf("an lzop block of %d bytes in %d, the limits are %d and the same", dst, src, lzopMaxBlock)
 	}
-	sums := 0
-	for _, f := range []uint32{lzopAdler32D, lzopCRC32D} {
-		if z.flags&f != 0 {
-			sums++
+	sums := map[uint32]uint32{}
+	for _, f := range []uint32{lzopAdler32D, lzopCRC32D, lzopAdler32C, lzopCRC32C} {
+		// A block that does not shrink is stored, with one set of checksums.
+		if z.flags&f == 0 || src == dst && (f == lzopAdler32C || f == lzopCRC32C) {
+			continue
 		}
-	}
-	if src < dst { // a block that does not shrink is stored, with one set of checksums
-		for _, f := range []uint32{lzopAdler32C, lzopCRC32C} {
-			if z.flags&f != 0 {
-				sums++
-			}
+		if sums[f], err = u32(); err != nil {
+			return err
 		}
-	}
-	if _, err := io.CopyN(io.Discard, z.r, int64(4*sums)); err != nil {
-		return err
 	}
 	data, err := readGrowing(z.r, int(src))
 	if err != nil {
 		return err
 	}
-	if src == dst {
-		z.left = data
-		return nil
+	if src < dst {
+		if data, err = lzo1x(data, int(dst)); err != nil {
+			return err
+		}
 	}
-	out, err := lzo1x(data, int(dst))
-	if err != nil {
-		return err
+	if len(data) != int(dst) {
+		return fmt.Errorf("an lzop block of %d bytes expands to %d", dst, len(data))
 	}
-	if len(out) != int(dst) {
-		return fmt.Errorf("an lzop block of %d bytes expands to %d", dst, len(out))
+	if want, ok := sums[lzopAdler32D]; ok && adler32.Checksum(data) != want {
+		return fmt.Errorf("an lzop block has the Adler-32 checksum %#08x, want %#08x", adler32.Checksum(data), want)
 	}
-	z.left = out
+	if want, ok := sums[lzopCRC32D]; ok && crc32.ChecksumIEEE(data) != want {
+		return fmt.Errorf("an lzop block has the CRC-32 checksum %#08x, want %#08x", crc32.ChecksumIEEE(data), want)
+	}
+	z.left = data
 	return nil
 }
 

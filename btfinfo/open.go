@@ -140,33 +140,18 @@ func (in *input) section(off, n int64) *input {
 	return &input{r: io.NewSectionReader(in.r, off, n), size: n}
 }
 
-// readUpTo reads n bytes at off, or what there is of them.
+// readUpTo reads n bytes at off, or what there is of them. n is within the limits of what it is read for, the largest of
+// which is maxBTF; memory of that size comes straight from the system and costs nothing before it is filled.
 func (in *input) readUpTo(off int64, n int) ([]byte, error) {
 	if in.size >= 0 {
 		n = int(max(0, min(int64(n), in.size-off)))
 	}
-	// Compressed inputs do not know their size: grow with what comes instead of believing n.
-	const piece = 1 << 20
-	buf := make([]byte, 0, min(n, piece))
-	if in.size >= 0 {
-		buf = make([]byte, 0, n)
+	buf := make([]byte, n)
+	m, err := in.r.ReadAt(buf, off)
+	if err != nil && err != io.EOF {
+		return nil, err
 	}
-	for len(buf) < n {
-		if len(buf) == cap(buf) {
-			grown := make([]byte, len(buf), min(n, 4*cap(buf)))
-			copy(grown, buf)
-			buf = grown
-		}
-		m, err := in.r.ReadAt(buf[len(buf):cap(buf)], off+int64(len(buf)))
-		buf = buf[:len(buf)+m]
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return buf, nil
+	return buf[:m], nil
 }
 
 // read reads n bytes at off; what says what they are in the error that comes when they are not there.
