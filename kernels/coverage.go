@@ -11,6 +11,10 @@ var (
 	oldestRelease = Version{Major: 2, Minor: 6, Patch: UnknownPatch}
 	newestRelease = Version{Major: 7, Minor: 2, Patch: UnknownPatch}
 
+	// believedMajor is the last major version that a name or a banner is believed to have: what is beyond it is a date,
+	// a distro's release, or a file made to look so.
+	believedMajor = newestRelease.Major + 2
+
 	// bpfRelease is the first with the bpf system call (Linux kernel commit 99c55f7d47c0 ("bpf: introduce BPF syscall
 	// and maps") (in v3.18)): where a range without a lower end begins, for nobody can mean older ones.
 	bpfRelease = Version{Major: 3, Minor: 18, Patch: UnknownPatch}
@@ -81,7 +85,7 @@ func (s *Selector) Coverage(all []*Kernel) Coverage {
 	newest := newestRelease
 	var have []span
 	for _, k := range all {
-		if !k.Version.IsZero() && k.Version.MinorRelease().Compare(newest) > 0 {
+		if !k.Version.IsZero() && k.Version.Major <= believedMajor && k.Version.MinorRelease().Compare(newest) > 0 {
 			newest = k.Version.MinorRelease()
 		}
 	}

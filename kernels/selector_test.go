@@ -236,6 +236,7 @@ func TestCoverage(t *testing.T) {
 		// Filters narrow what counts.
 		{embedded, "6.1..6.2,arch:arm64", 0, "6.1 to 6.2 with arch:arm64"},
 		{embedded, "6.1..6.2,!id:*/b", 0, "6.1 to 6.2 with !id:*/b"},
+		{append(kernelsOf(t, "x/x/x86_64/n 30000.1"), embedded...), "7.2..", 2, ""},
 		{nil, "6.1..6.2", 0, "6.1 to 6.2"},
 		{nil, "", 0, ""},
 	} {

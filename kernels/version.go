@@ -239,7 +239,7 @@ func VersionFromUname(s string) (Version, bool) {
 	if ok && v.RC == 0 && v.Patch == 0 && m[1] != len(s) {
 		v.Patch = UnknownPatch
 	}
-	if v.Major > newestRelease.Major+2 {
+	if v.Major > believedMajor {
 		return Version{}, false
 	}
 	return v, ok
