@@ -34,8 +34,10 @@ func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
+		newBTFCommand(),
 		newKernelsCommand(),
 		newManCommand(),
+		newObjectCommand(),
 		newVersionCommand(),
 	)
 	root.InitDefaultHelpCmd()
