@@ -146,6 +146,7 @@ struct width {
 	_Bool flag;
 	unsigned int to_odd;
 	unsigned int store;
+	unsigned char bytes[4];
 } CORE;
 
 SEC("raw_tp/width") int width(struct width *p)
@@ -161,6 +162,8 @@ SEC("raw_tp/width") int width(struct width *p)
 	// The compiler records the first index only; the second is an offset that stays as it was.
 	use(p->mat[1][1]); // want k1=64 k2=92
 	use(p->flag); // want k1=72 k2=96/4
+	// A load of an element through a path that ends at the array.
+	use(*(const unsigned char *)__builtin_preserve_access_index(p->bytes)); // want k1=84 k2=mismatch
 	use(byte_size(p->u_wide)); // want k1=4 k2=8
 	use(p->to_odd); // want k1=76 k2=poison
 	p->store = 1; // want k1=80 k2=104/8

@@ -62,6 +62,7 @@ struct width {
 	_Bool flag;
 	unsigned int to_odd;
 	unsigned int store;
+	unsigned char bytes[6];
 };
 HAVE(struct width, width);
 

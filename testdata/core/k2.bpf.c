@@ -60,6 +60,7 @@ struct width {
 	unsigned int flag;
 	struct { char c[3]; } to_odd;
 	unsigned long store;
+	unsigned short bytes[6];
 };
 HAVE(struct width, width);
 
