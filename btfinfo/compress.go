@@ -214,14 +214,11 @@ func (z *inflated) fill(at int64) {
 		}
 		z.r = r
 	}
-	if z.tail == nil {
-		z.tail, z.head = make([]byte, inflatedTail), make([]byte, 0, inflatedHead)
-	}
 	for z.pos <= at {
-		i := int(z.pos % inflatedTail)
-		m, err := z.r.Read(z.tail[i:min(inflatedTail, i+64<<10)])
-		if z.pos == int64(len(z.head)) {
-			z.head = append(z.head, z.tail[i:i+min(m, inflatedHead-len(z.head))]...)
+		buf := z.room()
+		m, err := z.r.Read(buf)
+		if len(z.head) < inflatedHead {
+			z.head = z.head[:len(z.head)+m]
 		}
 		z.pos += int64(m)
 		if z.pos > z.limit {
@@ -240,6 +237,22 @@ func (z *inflated) fill(at int64) {
 			return
 		}
 	}
+}
+
+// room is where the bytes that come next are put: behind the head while that is not full, else in the ring.
+func (z *inflated) room() []byte {
+	const piece = 64 << 10
+	if n := len(z.head); n < inflatedHead { // then pos is n: what starts again has a full head
+		if n == cap(z.head) {
+			z.head = append(make([]byte, 0, min(max(2*n, piece), inflatedHead)), z.head...)
+		}
+		return z.head[n:min(cap(z.head), n+piece)]
+	}
+	if z.tail == nil {
+		z.tail = make([]byte, inflatedTail)
+	}
+	i := int(z.pos % inflatedTail)
+	return z.tail[i:min(inflatedTail, i+piece)]
 }
 
 // damaged says that the compressed data is bad after so many expanded bytes; an error that is one of ours already (of a
