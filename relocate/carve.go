@@ -2,6 +2,7 @@ package relocate
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -39,7 +40,7 @@ func carve(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 	}
 	if len(objs) == 0 {
 		return nil, &btfinfo.Error{
-			File: name, Off: -1, Msg: fmt.Sprintf("no BPF object in %d bytes", size),
+			File: name, Off: -1, Msg: fmt.Sprintf("searched %d bytes", size), Err: ErrNoObject,
 			Hint: "give an object of clang -target bpf, or a program that has one embedded; a compressed one must be unpacked first",
 		}
 	}
@@ -56,6 +57,9 @@ func carve(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 	}
 	return objs, nil
 }
+
+// ErrNoObject is the cause of an error that a file, sound or not, has no BPF object in it.
+var ErrNoObject = errors.New("no BPF object")
 
 // nextObject finds the next ELF header of a BPF object at or after off, with a section table that makes sense, and
 // returns where the object starts and ends; at is -1 where there is none.

@@ -26,7 +26,7 @@ func (d *objReader) readMaps() error {
 	}
 	for _, e := range d.o.Externs {
 		if e.Kind == ExternKconfig { // bpf_object__init_kconfig_map: the externs come first, sorted, one after the other
-			m := &Map{Name: ".kconfig", Section: ".kconfig", Type: mapTypeArray, KeySize: 4, MaxEntries: 1, Flags: mapRdonlyProg, Data: true, Autoload: true}
+			m := &Map{Name: ".kconfig", Section: ".kconfig", Type: mapTypeArray, KeySize: 4, MaxEntries: 1, Flags: mapRdonlyProg | mapMmapable, Data: true, Autoload: true}
 			var end uint32
 			for _, e := range d.o.Externs {
 				if e.Kind != ExternKconfig {
@@ -90,6 +90,15 @@ func (d *objReader) add(sec int, off, size uint64, m *Map) error {
 	return nil
 }
 
+// count adds the members of a map's struct to those that were read. Many maps may share one struct, so that little input
+// could ask for much work.
+func (d *objReader) count(t btfinfo.Type, section string) error {
+	if d.members += t.Vlen(); d.members > maxNamed {
+		return d.errorf(section, -1, "the maps have more than %d members", maxNamed)
+	}
+	return nil
+}
+
 // mapAt returns the map at byte off of section sec, and off from its start. Maps proper are found by their start, as
 // libbpf does (bpf_program__record_reloc); a data section is one map.
 func (d *objReader) mapAt(sec int, off uint64) (*Map, uint64) {
@@ -106,8 +115,8 @@ func (d *objReader) sortMaps(sec int) {
 	sort.SliceStable(m, func(i, j int) bool { return m[i].off < m[j].off })
 }
 
-// readLegacyMaps reads the section "maps": an array of struct bpf_map_def, of which each symbol in the section names
-// one. Objects may use a larger struct; all have the same size. Source: bpf_object__init_user_maps of libbpf v0.8.
+// readLegacyMaps reads the section "maps": structs that begin with struct bpf_map_def, each named by a symbol. Objects
+// may use a larger struct. Source: bpf_object__init_user_maps of libbpf v0.8, which also wants all of one size.
 func (d *objReader) readLegacyMaps() error {
 	if d.legacy == 0 {
 		return nil
@@ -119,11 +128,7 @@ func (d *objReader) readLegacyMaps() error {
 	if err != nil {
 		return err
 	}
-	type def struct {
-		name string
-		off  uint64
-	}
-	var defs []def
+	first := len(d.o.Maps)
 	for i := range d.numSyms() {
 		s := d.sym(i)
 		if int(s.shndx) != sec || s.kind() == sttSection {
@@ -133,35 +138,22 @@ func (d *objReader) readLegacyMaps() error {
 		if err != nil {
 			return err
 		}
-		if s.value > uint64(len(b)) || uint64(len(b))-s.value < defLen {
-			return d.errorf(name, int64(min(s.value, 1<<62)), "map %s needs %d bytes, the section ends at %d", n, defLen, len(b))
+		if s.value > uint64(len(b)) || uint64(len(b))-s.value < max(defLen, s.size) {
+			return d.errorf(name, -1, "map %s needs %d bytes at %#x, the section has %d", n, max(defLen, s.size), s.value, len(b))
 		}
-		if len(defs) == maxNamed {
-			return d.errorf(name, -1, "more than %d maps", maxNamed)
-		}
-		defs = append(defs, def{n, s.value})
-	}
-	if len(defs) == 0 {
-		return nil
-	}
-	if len(b)%len(defs) != 0 {
-		return d.errorf(name, -1, "%d maps in %d bytes: they are not of one size", len(defs), len(b))
-	}
-	sort.SliceStable(defs, func(i, j int) bool { return defs[i].off < defs[j].off })
-	size := uint64(len(b) / len(defs))
-	for _, m := range defs {
-		if m.off%size != 0 {
-			return d.errorf(name, int64(m.off), "map %s does not start at a multiple of %d bytes", m.name, size)
-		}
-		p := b[m.off:]
-		err := d.add(sec, m.off, size, &Map{
-			Name: m.name, Autoload: true,
+		p := b[s.value:]
+		err = d.add(sec, s.value, s.size, &Map{
+			Name: n, Autoload: true,
 			Type: d.order.Uint32(p), KeySize: d.order.Uint32(p[4:]), ValueSize: d.order.Uint32(p[8:]),
 			MaxEntries: d.order.Uint32(p[12:]), Flags: d.order.Uint32(p[16:]),
 		})
 		if err != nil {
 			return err
 		}
+	}
+	d.sortMaps(sec)
+	for i, m := range d.maps[sec] { // the order of symbols is no order
+		d.o.Maps[first+i] = m.Map
 	}
 	return nil
 }
@@ -219,6 +211,9 @@ func (d *objReader) readBTFMaps() error {
 // mapDef reads the members of a BTF-defined map: parse_btf_map_def of libbpf v1.7. Members that it does not know are
 // noted, since libbpf refuses them.
 func (d *objReader) mapDef(m *Map, def btfinfo.Type, off int64, inner bool) error {
+	if err := d.count(def, m.Section); err != nil {
+		return err
+	}
 	b := d.o.BTF
 	for i := range def.Vlen() {
 		f := def.Member(i)
@@ -422,6 +417,12 @@ func (d *objReader) readOpsMaps() error {
 			if t.Kind() != btfinfo.KindStruct || t.Name() == "" {
 				return d.errorf(s.name, -1, "%s is a %s %q, want a STRUCT with a name", name, t.Kind(), t.Name())
 			}
+			if err := d.count(t, s.name); err != nil {
+				return err
+			}
+			if t.Size() > maxOps {
+				return d.errorf(s.name, -1, "%s has %d bytes, the limit is %d", name, t.Size(), maxOps)
+			}
 			if off > s.size || uint64(t.Size()) > s.size-off {
 				return d.errorf(s.name, -1, "%s is %d bytes at %#x, the section has %d", name, t.Size(), off, s.size)
 			}
@@ -443,6 +444,13 @@ func (d *objReader) readOpsMaps() error {
 }
 
 func (d *objReader) opsMembers(t btfinfo.Type, value []byte) []OpsMember {
+	set := make([]uint32, len(value)+1) // set[i]: how many bytes of value[:i] are not zero
+	for i, c := range value {
+		set[i+1] = set[i]
+		if c != 0 {
+			set[i+1]++
+		}
+	}
 	ms := make([]OpsMember, t.Vlen())
 	for i := range ms {
 		f := t.Member(i)
@@ -452,18 +460,15 @@ func (d *objReader) opsMembers(t btfinfo.Type, value []byte) []OpsMember {
 		if f.Size != 0 { // a bitfield, which libbpf refuses in struct_ops: its bytes
 			end = (uint64(f.Off) + uint64(f.Size) + 7) / 8
 		}
-		zero := true
-		for k := min(start, uint64(len(value))); k < min(end, uint64(len(value))) && zero; k++ {
-			zero = value[k] == 0
-		}
-		ms[i] = OpsMember{Name: f.Name, Type: f.Type, Zero: zero}
+		start, end = min(start, uint64(len(value))), min(end, uint64(len(value)))
+		ms[i] = OpsMember{Name: f.Name, Type: f.Type, Zero: set[start] == set[max(start, end)]}
 	}
 	return ms
 }
 
 // readStructOps connects programs with the members that they fill: bpf_object__collect_st_ops_relos of libbpf v1.7.
 func (d *objReader) readStructOps() error {
-	programs := map[*Func]*Program{}
+	programs, byOff := map[*Func]*Program{}, map[*Map]map[uint64]int{}
 	for _, p := range d.o.Programs {
 		programs[p.Entry] = p
 	}
@@ -483,7 +488,10 @@ func (d *objReader) readStructOps() error {
 				return d.errorf(s.name, int64(j)*elfRelLen, "record %d is for byte %d of %s, where no map is", j, r.off, d.secs[s.info].name)
 			}
 			m := maps[k].Map
-			member := d.memberAt(m, r.off-maps[k].off)
+			member := -1
+			if i, ok := d.memberOffs(byOff, m)[r.off-maps[k].off]; ok {
+				member = i
+			}
 			sym := d.sym(r.sym)
 			var p *Program
 			if f := d.funcAt(int(sym.shndx), int(min(sym.value/8, 1<<30))); f != nil && sym.value%8 == 0 {
@@ -495,24 +503,31 @@ func (d *objReader) readStructOps() error {
 			}
 			m.Members[member].Program, m.Members[member].Zero = p, false
 		}
-		for _, m := range maps {
-			for _, f := range m.Members {
-				if f.Program != nil {
-					m.Progs = append(m.Progs, f.Program.Name)
-				}
+	}
+	for _, m := range d.o.Maps {
+		for _, f := range m.Members {
+			if f.Program != nil {
+				m.Progs = append(m.Progs, f.Program.Name)
 			}
 		}
 	}
 	return nil
 }
 
-// memberAt returns the index of the member that starts at byte off of the struct of a struct_ops map, or -1.
-func (d *objReader) memberAt(m *Map, off uint64) int {
+// memberOffs maps the byte offset of each member of a struct_ops map that starts at a byte to its index; byOff keeps
+// what was asked for.
+func (d *objReader) memberOffs(byOff map[*Map]map[uint64]int, m *Map) map[uint64]int {
+	if offs, ok := byOff[m]; ok {
+		return offs
+	}
+	offs := map[uint64]int{}
 	t := d.o.BTF.Type(m.ValueType)
 	for i := range t.Vlen() {
-		if uint64(t.Member(i).Off) == 8*off {
-			return i
+		f := t.Member(i)
+		if _, ok := offs[uint64(f.Off/8)]; !ok && f.Off%8 == 0 {
+			offs[uint64(f.Off/8)] = i
 		}
 	}
-	return -1
+	byOff[m] = offs
+	return offs
 }

@@ -117,11 +117,20 @@ func (o *Object) Needs() []*Need {
 			cmp.Compare(a.Name, b.Name))
 	})
 	users := map[*Map][]*Program{}
+	use := func(p *Program, m *Map) {
+		if u := users[m]; len(u) == 0 || u[len(u)-1] != p {
+			users[m] = append(u, p)
+		}
+	}
+	kconfig := slices.IndexFunc(o.Maps, func(m *Map) bool { return m.Section == ".kconfig" })
 	for _, p := range o.Programs {
 		for _, f := range p.Funcs {
 			for _, r := range f.MapRefs {
-				if u := users[r.Map]; len(u) == 0 || u[len(u)-1] != p {
-					users[r.Map] = append(u, p)
+				use(p, r.Map)
+			}
+			for _, r := range f.Kfuncs {
+				if r.Extern.Kind == ExternKconfig {
+					use(p, o.Maps[kconfig])
 				}
 			}
 		}

@@ -16,10 +16,12 @@ import (
 // Limits on what one object may hold. They are far above what kernels load and bound the memory that a lying file can
 // make us take.
 const (
-	maxCode    = 32 << 20 // bytes of instructions: four times the kernel's BPF_COMPLEXITY_LIMIT_INSNS
-	maxExt     = 8 << 20  // bytes of .BTF.ext
-	maxNamed   = 1 << 16  // functions, maps, externs, each
-	maxReached = 1 << 22  // calls and uses of maps that all programs reach, added up
+	maxCode    = 8 << 20 // bytes of instructions: a million, the kernel's BPF_COMPLEXITY_LIMIT_INSNS
+	maxExt     = 8 << 20 // bytes of .BTF.ext
+	maxNamed   = 1 << 16 // functions, maps, members of maps, externs, each
+	maxRefused = 100     // entries of Object.Refused; one tells as much as a thousand
+	maxOps     = 1 << 20 // bytes of a struct_ops map; the largest of a kernel has less than 1000
+	maxReached = 1 << 22 // calls and uses of maps and externs that all programs reach, added up
 )
 
 // Open reads the BPF objects in a file: the file itself where it is an object, else every object embedded in it. The
@@ -90,15 +92,16 @@ func objectName(file string) string {
 type objReader struct {
 	*elfFile
 	o        *Object
-	text     int                // index of .text, 0 where there is none
-	btfMaps  int                // index of .maps
-	legacy   int                // index of maps
-	code     map[int][]Insn     // decoded sections, by index
-	funcs    map[int][]*Func    // of each section, by offset
-	relocs   map[int][]elfReloc // of each code section, by instruction
-	maps     map[int][]*placedMap
-	externAt map[int]*Extern // by symbol
-	names    map[string]int  // first section of each name
+	text     int                  // index of .text, 0 where there is none
+	btfMaps  int                  // index of .maps
+	legacy   int                  // index of maps
+	code     map[int][]Insn       // decoded sections, by index
+	funcs    map[int][]*Func      // of each section, by offset
+	relocs   map[int][]elfReloc   // of each code section, by instruction
+	maps     map[int][]*placedMap // of each section, by offset
+	members  int                  // of map definitions
+	externAt map[int]*Extern      // by symbol
+	names    map[string]int       // first section of each name
 }
 
 // elfReloc is one record of a SHT_REL section over code.
@@ -168,6 +171,9 @@ func readObject(r io.ReaderAt, off, size int64, file string) (*Object, error) {
 
 // refuse notes why libbpf does not open the object.
 func (d *objReader) refuse(e *btfinfo.Error) {
+	if len(d.o.Refused) == maxRefused {
+		return
+	}
 	e.File = ""
 	d.o.Refused = append(d.o.Refused, e.Error())
 }

@@ -50,12 +50,12 @@ func (d *objReader) readFuncs() error {
 		}
 		// Two names for one function happen; functions that overlap in more ways than that make reading them take
 		// forever.
-		if total[sec] += s.size; total[sec] > 8*size {
+		if total[sec] += s.size; total[sec] > 2*size {
 			return d.errorf(secName, int64(s.value), "functions overlap: they add up to %d bytes, the section has %d", total[sec], size)
 		}
 		f := &Func{Name: name, Section: secName, Off: uint32(s.value), Insns: insns[s.value/8 : (s.value+s.size)/8 : (s.value+s.size)/8]}
 		if sec != d.text && s.bind() == stbLocal {
-			// Differs from libbpf, which refuses the object (ENOTSUP): cilium/ebpf takes it as a subprogram.
+			// Differs from libbpf, which refuses the object (ENOTSUP): cilium/ebpf takes it.
 			d.refuse(d.errorf(secName, int64(s.value), "static function %s outside .text", name))
 		}
 		all = append(all, found{f, sec, sec != d.text && s.bind() != stbLocal})
@@ -297,13 +297,13 @@ func (d *objReader) reach() error {
 			to := top.f.Calls[top.next].To
 			top.next++
 			if steps++; steps > maxReached {
-				return d.errorf("", -1, "programs reach more than %d calls and maps", maxReached)
+				return d.errorf("", -1, "programs reach more than %d calls, maps and externs", maxReached)
 			}
 			if seen[to.index] == p {
 				continue
 			}
 			seen[to.index] = p
-			steps += len(to.MapRefs)
+			steps += len(to.MapRefs) + len(to.Kfuncs)
 			p.Funcs = append(p.Funcs, to)
 			stack = append(stack, frame{f: to})
 		}
