@@ -15,11 +15,17 @@ for marker in "$begin" "$end"; do
 		exit 1
 	fi
 done
+# The table stands on the first screen; the findings, one by one, fold away.
 {
 	echo '```'
 	echo '$ make demo'
-	ci/demo.sh
-	echo '```'
+	ci/demo.sh | awk '
+		/^(break|warn|unknown) +CC[0-9]/ && !folded {
+			folded = 1
+			print "```\n\n<details><summary>and each finding, with what to do about it</summary>\n\n```"
+		}
+		{ print }
+		END { print "```"; if (folded) print "\n</details>" }'
 } >"$work/demo"
 awk -v begin="$begin" -v end="$end" -v demo="$work/demo" '
 	$0 == end { inside = 0 }
