@@ -386,6 +386,9 @@ func attachTo(p *relocate.Program) string {
 // attachable tells whether a program has an attach that the kernel decides: ok until a rule says otherwise, or none.
 // Targets in user space, and programs that are attached to devices, sockets and cgroups of the loader's choice, have none.
 func attachable(p *relocate.Program) Status {
+	if !p.Sec.AutoAttach && p.Sec.Err == "" {
+		return None // lsm_cgroup: the loader gives the cgroup
+	}
 	switch p.Sec.Hook {
 	case relocate.HookFunction, relocate.HookFunctions, relocate.HookSyscall, relocate.HookTracepoint, relocate.HookRawTP,
 		relocate.HookBTFTP, relocate.HookBTFFunc, relocate.HookLSM, relocate.HookIter:

@@ -2,6 +2,7 @@ package compat
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels"
@@ -60,8 +61,13 @@ Source: btf_distill_func_proto in kernel/bpf/btf.c, check_attach_modify_return i
 // modifiable tells functions that fmod_ret may attach to wherever they exist: security hooks, and system calls, which
 // are all marked ALLOW_ERROR_INJECTION (SYSCALL_DEFINEx in include/linux/syscalls.h and the arch's wrappers).
 func modifiable(name string) bool {
-	for _, prefix := range []string{"security_", "__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__s390x_sys_", "__riscv_sys_"} {
-		if len(name) > len(prefix) && name[:len(prefix)] == prefix {
+	return strings.HasPrefix(name, "security_") || systemCall(name)
+}
+
+// systemCall tells the functions that implement system calls.
+func systemCall(name string) bool {
+	for _, prefix := range []string{"__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__s390x_sys_", "__riscv_sys_"} {
+		if strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}

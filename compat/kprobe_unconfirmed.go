@@ -47,6 +47,14 @@ Measured on 13 Debian kernels: of functions that BTF has 98.7 % attach, of those
 					message: "the kernel's BTF has no function of a system call " + name + ", which may not be there or be left out of BTF", hint: hint})
 			}
 		case relocate.HookFunctions:
+			// kprobe.multi and kprobe.session stand on fprobe, which may not be compiled in: register_fprobe_ips is what
+			// bpf_kprobe_multi_link_attach calls.
+			if p.Sec.ProgType == "BPF_PROG_TYPE_KPROBE" && !c.hasFuncLike("register_fprobe_ips") && c.hasFuncLike("bpf_kprobe_multi_link_attach") {
+				c.report(n, raw{stage: stageAttach, verdict: Unknown,
+					message: "the kernel's BTF has no function register_fprobe_ips, on which " + p.Sec.Name + " stands: it was probably built without CONFIG_FPROBE, and attaching fails with EOPNOTSUPP",
+					hint:    "attach with kprobe/ or fentry/ on such kernels"})
+				return
+			}
 			if c.hasFuncLike(name) {
 				return
 			}

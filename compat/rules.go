@@ -46,6 +46,7 @@ var rules = []*Rule{
 	kfuncMissing,
 	ksymMissing,
 	kconfigUnknown,
+	programFlagUnconfirmed,
 }
 
 var rulesByNeed = func() map[relocate.NeedKind][]*Rule {

@@ -10,12 +10,21 @@ var targetUnset = &Rule{
 tp_btf, LSM and iterator programs without one, and freplace programs, which replace a function of another BPF program.
 Only the program that loads the object knows it (bpf_program__set_attach_target); without it the load fails. A target
 that libbpf can't read ("kretprobe/f+4", "tp/name") fails on every kernel: the attach, or where the load needs it the load.
+A struct_ops program that no struct_ops map refers to fails to load as well.
 
 If the target is fixed, name it in SEC().
 Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,
-	needs: targetNeeds,
+	needs: []relocate.NeedKind{relocate.NeedAttachTarget, relocate.NeedProgType},
 	check: func(c *check, n *relocate.Need) {
 		p := n.Programs[0]
+		if n.Kind == relocate.NeedProgType {
+			if n.Name == "BPF_PROG_TYPE_STRUCT_OPS" && !inStructOps(c.obj, p) {
+				c.report(n, raw{verdict: Break,
+					message: "no struct_ops map of the object refers to the program, and libbpf refuses to load it then",
+					hint:    "put the program into a member of a SEC(\".struct_ops\") variable, or drop it"})
+			}
+			return
+		}
 		switch {
 		case p.Sec.Err != "":
 			st := stageAttach
@@ -35,4 +44,16 @@ Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,
 				hint:    "name the target in SEC(\"" + p.Sec.Name + "/…\") if it is fixed"})
 		}
 	},
+}
+
+// inStructOps tells whether a struct_ops map of the object has the program in a member.
+func inStructOps(o *relocate.Object, p *relocate.Program) bool {
+	for _, m := range o.Maps {
+		for i := range m.Members {
+			if m.Members[i].Program == p {
+				return true
+			}
+		}
+	}
+	return false
 }
