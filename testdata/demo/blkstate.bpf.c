@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-// build: clang-16 -target bpfel -mcpu=v3 -O2 -g -Wall -Werror -fdebug-compilation-dir=testdata/demo -c blkstate.bpf.c -o blkstate.bpf.o
+// build: cd ../.. && clang-16 -target bpfel -mcpu=v3 -O2 -g -Wall -Werror -fdebug-compilation-dir=. -c testdata/demo/blkstate.bpf.c -o testdata/demo/blkstate.bpf.o
 // build: llvm-strip-16 -g blkstate.bpf.o
 //
 // blkstate: latency of block I/O, and the state in which tasks wait for it. A small tool as many are: begun on Linux
