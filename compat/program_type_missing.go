@@ -14,6 +14,9 @@ Source: find_prog_type in kernel/bpf/syscall.c; struct bpf_ctx_convert in kernel
 include/uapi/linux/bpf.h.`,
 	needs: []relocate.NeedKind{relocate.NeedProgType},
 	check: func(c *check, n *relocate.Need) {
+		if n.Name == relocate.SetByLoader {
+			return // target_unset
+		}
 		switch lacks, unsure := c.lacks("bpf_prog_type", n.Name); {
 		case unsure:
 			c.report(n, noEnum("bpf_prog_type", n.Name, stageLoad))

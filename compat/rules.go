@@ -31,6 +31,7 @@ var rules = []*Rule{
 	loadSize,
 	relocationInvalid,
 	typeSizeZero,
+	objectRefused,
 	functionMissing,
 	functionUntraceable,
 	tracepointMissing,

@@ -342,7 +342,8 @@ func (p *printer) table(header []string, rows [][]string) {
 
 // programs writes a line for each program and one for the object.
 func (p *printer) programs(o *ObjectReport) {
-	width := 0
+	const whole = "as a whole"
+	width := len(whole)
 	for i := range o.Programs {
 		width = max(width, twwidth.Width(o.Programs[i].Name))
 	}
@@ -367,7 +368,7 @@ func (p *printer) programs(o *ObjectReport) {
 			parts.add("unknown on", res.Kernels)
 		}
 	}
-	lead := "as a whole" + strings.Repeat(" ", max(width-len("as a whole"), 0)) + "  "
+	lead := whole + strings.Repeat(" ", width-len(whole)) + "  "
 	p.para(lead, strings.Repeat(" ", twwidth.Width(lead)), parts.text())
 }
 

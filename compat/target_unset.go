@@ -10,7 +10,8 @@ var targetUnset = &Rule{
 tp_btf, LSM and iterator programs without one, and freplace programs, which replace a function of another BPF program.
 Only the program that loads the object knows it (bpf_program__set_attach_target); without it the load fails. A target
 that libbpf can't read ("kretprobe/f+4", "tp/name") fails on every kernel: the attach, or where the load needs it the load.
-A struct_ops program that no struct_ops map refers to fails to load as well.
+A struct_ops program that no struct_ops map refers to fails to load as well, and so does one whose section libbpf does not
+know, unless the loader sets its type.
 
 If the target is fixed, name it in SEC().
 Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,
@@ -22,6 +23,11 @@ Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,
 				c.report(n, raw{verdict: Break,
 					message: "no struct_ops map of the object refers to the program, and libbpf refuses to load it then",
 					hint:    "put the program into a member of a SEC(\".struct_ops\") variable, or drop it"})
+			}
+			if n.Name == relocate.SetByLoader {
+				c.report(n, raw{verdict: Unknown,
+					message: "libbpf knows no section " + p.Section + ", so the program's type is the loader's to set",
+					hint:    "name the section as libbpf does, \"kprobe/…\", \"xdp\", or set the type with bpf_program__set_type()"})
 			}
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // NeedKind tells what sort of thing an object requires of a kernel.
@@ -22,12 +23,13 @@ const (
 	NeedKconfig      NeedKind = "kconfig"       // a config option, or LINUX_KERNEL_VERSION and the like
 	NeedMapType      NeedKind = "map_type"      // an enumerator of enum bpf_map_type
 	NeedStructOps    NeedKind = "struct_ops"    // the kernel struct of a struct_ops map
+	NeedLoader       NeedKind = "loader"        // another loader than libbpf 1.x: see Object.Refused
 )
 
 // rank orders needs of one instruction.
 var needRank = map[NeedKind]int{
 	NeedProgType: 0, NeedAttachType: 1, NeedAttachTarget: 2, NeedField: 3, NeedType: 4, NeedEnumValue: 5, NeedHelper: 6,
-	NeedKfunc: 7, NeedKsym: 8, NeedKconfig: 9, NeedMapType: 10, NeedStructOps: 11,
+	NeedKfunc: 7, NeedKsym: 8, NeedKconfig: 9, NeedMapType: 10, NeedStructOps: 11, NeedLoader: 12,
 }
 
 // Need is one thing that an object requires of a kernel, where it is required.
@@ -143,8 +145,14 @@ func (o *Object) Needs() []*Need {
 			needs = append(needs, e.need())
 		}
 	}
+	if len(o.Refused) > 0 {
+		needs = append(needs, &Need{Kind: NeedLoader, Name: "other than libbpf 1.x", Detail: strings.Join(o.Refused, "; ")})
+	}
 	return needs
 }
+
+// SetByLoader is the name of a program's type or target that its section does not tell.
+const SetByLoader = "(set by the loader)"
 
 // needs of the section: what bpf_program__load and bpf_program__attach of libbpf ask for.
 func (p *Program) needs() []*Need {
@@ -154,6 +162,8 @@ func (p *Program) needs() []*Need {
 	}
 	if p.Sec.ProgType != "" {
 		add(NeedProgType, p.Sec.ProgType, "")
+	} else {
+		add(NeedProgType, SetByLoader, "")
 	}
 	if p.Sec.AttachType != "" {
 		add(NeedAttachType, p.Sec.AttachType, "")
@@ -163,7 +173,7 @@ func (p *Program) needs() []*Need {
 	case p.Sec.Target != "":
 		add(NeedAttachTarget, p.Sec.Target, string(p.Sec.Hook))
 	case p.Sec.NeedsBTFID:
-		add(NeedAttachTarget, "(set by the loader)", string(p.Sec.Hook))
+		add(NeedAttachTarget, SetByLoader, string(p.Sec.Hook))
 	}
 	return needs
 }
