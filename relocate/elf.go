@@ -217,7 +217,7 @@ func (f *elfFile) loadSymbols() error {
 	}
 	s := f.secs[f.symtab]
 	if s.entsize != elfSymLen || s.size%elfSymLen != 0 {
-		return f.errorf(s.name, -1, "%d bytes of symbols of %d bytes each, want a multiple of %d", s.size, s.entsize, elfSymLen)
+		return f.errorf(s.name, -1, "%d bytes of symbols, %d each: want a whole number of them with %d each", s.size, s.entsize, elfSymLen)
 	}
 	if s.link == 0 || int64(s.link) >= int64(len(f.secs)) {
 		return f.errorf(s.name, -1, "the names of symbols are in section %d, there are %d", s.link, len(f.secs))

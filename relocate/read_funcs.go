@@ -42,7 +42,7 @@ func (d *objReader) readFuncs() error {
 		secName := d.secs[sec].name
 		switch {
 		case s.value > size || s.size > size-s.value:
-			return d.errorf(secName, int64(min(s.value, 1<<62)), "function %s of %d bytes crosses the end of the section at %d", name, s.size, size)
+			return d.errorf(secName, -1, "function %s is %d bytes at %#x, the section has %d", name, s.size, s.value, size)
 		case s.size == 0 || s.size%8 != 0 || s.value%8 != 0:
 			return d.errorf(secName, int64(s.value), "function %s has %d bytes at offset %d, want multiples of 8, and at least one instruction", name, s.size, s.value)
 		case len(all) == maxNamed:
@@ -125,7 +125,7 @@ type elfRel struct {
 func (d *objReader) rels(i int) ([]elfRel, error) {
 	s := &d.secs[i]
 	if s.entsize != elfRelLen || s.size%elfRelLen != 0 {
-		return nil, d.errorf(s.name, -1, "%d bytes of relocations of %d bytes each, want a multiple of %d", s.size, s.entsize, elfRelLen)
+		return nil, d.errorf(s.name, -1, "%d bytes of relocations, %d each: want a whole number of them with %d each", s.size, s.entsize, elfRelLen)
 	}
 	b, err := d.data(i)
 	if err != nil {
@@ -162,6 +162,20 @@ func (d *objReader) useFunc(sec int, f *Func) error {
 	first := int(f.Off / 8)
 	relocs := d.relocs[sec]
 	relocs = relocs[sort.Search(len(relocs), func(i int) bool { return relocs[i].insn >= first }):]
+	helpers, calls := 0, 0
+	for _, in := range f.Insns {
+		if in.Code == insnCall && in.Src == 0 {
+			helpers++
+		} else if in.Code == insnCall {
+			calls++
+		}
+	}
+	if helpers > 0 {
+		f.Helpers = make([]Helper, 0, helpers)
+	}
+	if calls > 0 {
+		f.Calls = make([]Call, 0, calls)
+	}
 	for i := 0; i < len(f.Insns); i++ {
 		in := f.Insns[i]
 		var rel *elfReloc
