@@ -6,8 +6,10 @@ set -euo pipefail
 # What to look for (a command, or a file), and the package that has it.
 wanted=(
 	clang clang
-	clang-16 clang-16 # the committed fixtures are built with it; another one makes other bytes
+	clang-14 clang-14 # the committed fixtures are built with 14 and 16; others make other bytes
+	clang-16 clang-16
 	llvm-strip llvm
+	llvm-strip-14 llvm-14
 	llvm-strip-16 llvm-16
 	bpftool bpftool
 	cc gcc
