@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+PATH=$PATH:/usr/sbin:/sbin # bpftool is there, and not every user's PATH has it
 go vet ./...
 set -- -v -timeout 30m "$@" ./...
 # In CI a skip must be listed: ci/allowed-skips.txt.
