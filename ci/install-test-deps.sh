@@ -21,6 +21,7 @@ wanted=(
 	lz4 lz4
 	lzop lzop
 	bzip2 bzip2
+	pkg-config pkg-config
 	/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 )
 
