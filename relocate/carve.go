@@ -123,22 +123,21 @@ func objectLen(r io.ReaderAt, off, size int64, head []byte) int64 {
 	return end
 }
 
-// containerSymbols names objects by the symbols of the ELF file around them that start there; "" where none does. The
-// container's mistakes are not the object's: whatever can't be read gives no name.
+// containerSymbols names objects by the symbols of the ELF file around them; "" where none does. The container's
+// mistakes are not the object's: whatever can't be read gives no name.
 func containerSymbols(r io.ReaderAt, size int64, name string, objs []*Object) []string {
 	names := make([]string, len(objs))
 	f, err := openELF(r, size, name)
 	if err != nil || f.loadSymbols() != nil || f.symtab == 0 {
 		return names
 	}
+	segs := f.segments()
 	at := map[uint64]int{} // address of each object
-	head := make([]byte, elfEhdrLen)
-	if f.readAt(head, 0) != nil {
-		return names
-	}
 	for i, o := range objs {
-		if v, ok := f.address(head, uint64(o.Offset)); ok {
-			at[v] = i
+		for _, s := range segs {
+			if off := uint64(o.Offset); off >= s.off && off-s.off < s.size {
+				at[off-s.off+s.addr] = i
+			}
 		}
 	}
 	for i := range f.numSyms() {
@@ -146,42 +145,81 @@ func containerSymbols(r io.ReaderAt, size int64, name string, objs []*Object) []
 		if s.kind() != sttObject && s.kind() != sttNotype || s.shndx == shnUndef {
 			continue
 		}
-		k, ok := at[s.value]
-		if !ok || names[k] != "" {
+		n, err := f.symName(i, s)
+		if err != nil {
 			continue
 		}
-		if n, err := f.symName(i, s); err == nil {
-			names[k] = skeletonName(n)
+		k, ok := at[s.value]
+		if ok {
+			n = skeletonName(n)
+		} else if n, ok = bpf2goName(n); ok {
+			k, ok = at[f.pointer(segs, s.value)]
+		}
+		if ok && names[k] == "" {
+			names[k] = n
 		}
 	}
 	return names
 }
 
-// address returns where byte off of the file is at run time, from the program headers (Elf64_Phdr, PT_LOAD).
-func (f *elfFile) address(head []byte, off uint64) (uint64, bool) {
+// segment is what is loaded from the file to an address: Elf64_Phdr of type PT_LOAD.
+type segment struct{ off, addr, size uint64 }
+
+// segments returns the loaded segments of an executable; nil where its program headers can't be read.
+func (f *elfFile) segments() []segment {
+	head := make([]byte, elfEhdrLen)
+	if f.readAt(head, 0) != nil {
+		return nil
+	}
+	const phdrLen = 56 // sizeof(Elf64_Phdr)
 	phoff, n := f.order.Uint64(head[32:]), uint64(f.order.Uint16(head[56:]))
-	if f.order.Uint16(head[54:]) != 56 || phoff > uint64(f.size) || n*56 > uint64(f.size)-phoff {
-		return 0, false
+	if f.order.Uint16(head[54:]) != phdrLen || phoff > uint64(f.size) || n*phdrLen > uint64(f.size)-phoff {
+		return nil
 	}
-	table := make([]byte, n*56)
+	table := make([]byte, n*phdrLen)
 	if f.readAt(table, int64(phoff)) != nil {
-		return 0, false
+		return nil
 	}
-	for ; len(table) > 0; table = table[56:] {
-		start, filesz := f.order.Uint64(table[8:]), f.order.Uint64(table[32:])
-		if f.order.Uint32(table) == 1 && off >= start && off-start < filesz {
-			return off - start + f.order.Uint64(table[16:]), true
+	var segs []segment
+	for ; len(table) > 0; table = table[phdrLen:] {
+		s := segment{off: f.order.Uint64(table[8:]), addr: f.order.Uint64(table[16:]), size: f.order.Uint64(table[32:])}
+		if f.order.Uint32(table) == 1 && s.off <= uint64(f.size) && s.size <= uint64(f.size)-s.off {
+			segs = append(segs, s)
 		}
 	}
-	return 0, false
+	return segs
+}
+
+// pointer returns the 8 bytes at an address, 0 where nothing is loaded there.
+func (f *elfFile) pointer(segs []segment, addr uint64) uint64 {
+	for _, s := range segs {
+		if addr >= s.addr && addr-s.addr < s.size && s.size-(addr-s.addr) >= 8 {
+			b := make([]byte, 8)
+			if f.readAt(b, int64(s.off+addr-s.addr)) == nil {
+				return f.order.Uint64(b)
+			}
+		}
+	}
+	return 0
+}
+
+// bpf2goName makes an object's name of a Go variable's: bpf2go embeds the object of ident "counter" as _CounterBytes, a
+// string or slice, which begins with the address of the bytes.
+func bpf2goName(symbol string) (string, bool) {
+	ident, ok := strings.CutSuffix(symbol[strings.LastIndexByte(symbol, '.')+1:], "Bytes")
+	if !ok || len(ident) < 2 || ident[0] != '_' {
+		return "", false
+	}
+	return strings.ToLower(ident[1:2]) + ident[2:], true
 }
 
 // skeletonName makes an object's name of a symbol's: "_binary_biosnoop_bpf_o_start" (ld -r -b binary) is "biosnoop".
-// In libbpf skeletons the symbol is a static variable "data" of a function, which names nothing.
+// In libbpf skeletons the symbol is a static variable "data" of a function, and Go calls embedded bytes
+// "main..gobytes.1", which names nothing.
 func skeletonName(symbol string) string {
 	symbol = strings.TrimSuffix(strings.TrimPrefix(symbol, "_binary_"), "_start")
 	symbol = strings.TrimSuffix(strings.TrimSuffix(symbol, "_o"), "_bpf")
-	if base, _, _ := strings.Cut(symbol, "."); base == "data" || base == "" {
+	if strings.Contains(symbol, ".") || symbol == "data" {
 		return ""
 	}
 	return symbol
