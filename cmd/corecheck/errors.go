@@ -19,6 +19,9 @@ const (
 	exitUndecided = 3 // something could not be decided: no kernel to ask, or a fact that is not there
 )
 
+// rank tells which of two codes counts.
+var rank = [...]int{exitOK: 0, exitBreaks: 1, exitUndecided: 2, exitUsage: 3}
+
 // codeError carries an exit code. Without a cause it prints nothing: the report on stdout has said it all.
 type codeError struct {
 	code int
@@ -69,8 +72,8 @@ func usageError(command, format string, args ...any) error {
 }
 
 // reportError prints err on w, each error of a joined one on its own line, and returns the exit code. Of several codes
-// the order is usage, breaks, undecided: what could not be read at all comes first, so that a damaged file among good
-// ones is never taken for a finding.
+// the order is usage, undecided, breaks: a file that can't be read among good ones is never taken for a finding, and
+// --require-coverage has its 3 whatever the kernels that are there say.
 func reportError(w io.Writer, err error) int {
 	code := exitOK
 	for _, e := range flatten(err, nil) {
@@ -79,7 +82,7 @@ func reportError(w io.Writer, err error) int {
 		if errors.As(e, &ce) {
 			c = ce.code
 		}
-		if code == exitOK || c == exitUsage || code == exitUndecided {
+		if rank[c] > rank[code] {
 			code = c
 		}
 		if ce != nil && ce.err == nil {

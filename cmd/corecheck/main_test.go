@@ -88,8 +88,8 @@ func TestReportError(t *testing.T) {
 			"corecheck: error: open a.o: no such file\ncorecheck: error: a.o: .BTF: at 0x18: need 16 bytes, have 4\nhint: the file is cut off\n"},
 		{"unreadable beats breaks", errors.Join(exitWith(exitBreaks), plain), exitUsage, "corecheck: error: open a.o: no such file\n"},
 		{"unreadable beats breaks, the other way round", errors.Join(plain, exitWith(exitBreaks)), exitUsage, "corecheck: error: open a.o: no such file\n"},
-		{"breaks beats undecided", errors.Join(exitWith(exitUndecided), exitWith(exitBreaks)), exitBreaks, ""},
-		{"breaks beats undecided, the other way round", errors.Join(exitWith(exitBreaks), exitWith(exitUndecided)), exitBreaks, ""},
+		{"undecided beats breaks", errors.Join(exitWith(exitBreaks), exitWith(exitUndecided)), exitUndecided, ""},
+		{"undecided beats breaks, the other way round", errors.Join(exitWith(exitUndecided), exitWith(exitBreaks)), exitUndecided, ""},
 		{"one line, no escapes", errors.New("bad name \"\x1b[31mred\"\nsecond\tline\xff"), exitUsage,
 			"corecheck: error: bad name \"\\x1b[31mred\"; second line\ufffd\n"},
 	}
