@@ -22,7 +22,7 @@ func (c *check) missingTarget(n *relocate.Need, name, btfName string, kind btfin
 		hint = "on such kernels leave the program out (SEC(\"?" + sec.Name + "/" + sec.Target + "\") or bpf_program__set_autoload) and attach to something that is there"
 	}
 	gone := raw{stage: st, verdict: Break, message: "the kernel has no " + what, hint: hint}
-	if c.final(needBTF) {
+	if c.final(needBTF) || sec.Module == "vmlinux" {
 		c.report(n, gone)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -60,7 +61,47 @@ func (n *Need) Source() (l Line, ok bool) {
 	if n.Func == nil {
 		return Line{}, false
 	}
+	if n.Relo != nil {
+		if l, ok := n.Func.useLine(n.Insn); ok {
+			return l, true
+		}
+	}
 	return n.Func.Source(n.Insn)
+}
+
+// useLine is the line that uses the value of a CO-RE record where the instruction at index insn only puts it into a
+// register. Clang gives such an instruction no line of its own and places it before the use, so that the last line record
+// is of the statement before, or of the function as a whole. The line is that of the first record at or behind the
+// first use; ok is false where the instruction has its own, or where control may leave before there is one.
+func (f *Func) useLine(insn int) (l Line, ok bool) {
+	const (
+		mov32, mov64, ldimm64 = 0xb4, 0xb7, 0x18 // BPF_ALU | BPF_MOV | BPF_K, its 64-bit form, BPF_LD | BPF_IMM | BPF_DW
+		class, jmp, jmp32     = 0x07, 0x05, 0x06
+		call                  = 0x85
+	)
+	x := f.Insns[insn]
+	if x.Code != mov32 && x.Code != mov64 && x.Code != ldimm64 {
+		return Line{}, false
+	}
+	i := sort.Search(len(f.Lines), func(i int) bool { return f.Lines[i].Insn >= insn })
+	if insn > 0 && i < len(f.Lines) && f.Lines[i].Insn == insn && f.Lines[i].Line > 0 {
+		return Line{}, false // the record at 0 is the function's
+	}
+	used := false
+	for j := insn + 1; j < len(f.Insns); j++ {
+		y := f.Insns[j]
+		used = used || y.Dst == x.Dst || y.Src == x.Dst || y.Code == call && 1 <= x.Dst && x.Dst <= 5
+		for i < len(f.Lines) && f.Lines[i].Insn < j {
+			i++
+		}
+		if used && i < len(f.Lines) && f.Lines[i].Insn == j && f.Lines[i].Line > 0 {
+			return f.Lines[i], true
+		}
+		if c := y.Code & class; c == jmp || c == jmp32 {
+			break
+		}
+	}
+	return Line{}, false
 }
 
 // String is the need in a few words: "field struct request.rq_disk".
