@@ -1,11 +1,13 @@
 package btfinfo
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 // Constants of the BTF format, with the names of the specification.
@@ -19,6 +21,13 @@ const (
 	btfTypeLen    = 12 // struct btf_type, in bytes
 	btfMaxVlen    = math.MaxUint16
 	maxChainDepth = 64 // more modifiers in a row than any compiler emits; the kernel stops at 32 (MAX_RESOLVE_DEPTH)
+
+	// maxName is the longest string in bytes. The kernel takes names of up to 511 (KSYM_NAME_LEN in btf_name_valid_identifier
+	// and its like, kernel/bpf/btf.c of Linux v6.12).
+	maxName = 4096
+	// maxFlat is how many members a struct has at most, those of its anonymous structs and unions included. A struct alone
+	// can have 65535; the largest of real kernels have some hundreds.
+	maxFlat = 1 << 17
 )
 
 // ID is a BTF type id. Id 0 is void.
@@ -113,6 +122,12 @@ func Parse(data []byte) (*BTF, error) { return ParseSplit(data, nil) }
 // ParseSplit reads raw BTF whose ids and strings continue those of base, as a module's .BTF section does. A nil base
 // means that the BTF stands alone.
 func ParseSplit(data []byte, base *BTF) (*BTF, error) {
+	return parseOwned(bytes.Clone(data), base)
+}
+
+// parseOwned is ParseSplit for data that is not changed any more: the BTF shares its memory where the machine can read
+// it as it stands.
+func parseOwned(data []byte, base *BTF) (*BTF, error) {
 	h, err := parseHeader(data, uint64(len(data)))
 	if err != nil {
 		return nil, err
@@ -139,20 +154,14 @@ func ParseSplit(data []byte, base *BTF) (*BTF, error) {
 	if uint64(b.start)+uint64(len(strs)) > math.MaxUint32 {
 		return nil, formatErr(20, "base and split strings together are %d bytes, the format holds %d", uint64(b.start)+uint64(len(strs)), uint32(math.MaxUint32))
 	}
-	b.strs = string(strs)
+	if err := checkStrings(strs, int64(strOff)); err != nil {
+		return nil, err
+	}
+	b.strs = unsafe.String(unsafe.SliceData(strs), len(strs))
 
 	typeOff := h.hdrLen + h.typeOff
 	raw := data[typeOff : typeOff+h.typeLen]
-	b.words = make([]uint32, len(raw)/4)
-	if h.order == binary.LittleEndian {
-		for i := range b.words {
-			b.words[i] = binary.LittleEndian.Uint32(raw[4*i:])
-		}
-	} else {
-		for i := range b.words {
-			b.words[i] = binary.BigEndian.Uint32(raw[4*i:])
-		}
-	}
+	b.words = words(raw, h.order)
 	if err := b.index(int64(typeOff)); err != nil {
 		return nil, err
 	}
@@ -160,6 +169,36 @@ func ParseSplit(data []byte, base *BTF) (*BTF, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// words returns raw as numbers of the given byte order: raw itself where that is the machine's order.
+func words(raw []byte, order binary.ByteOrder) []uint32 {
+	n := len(raw) / 4
+	if n == 0 {
+		return nil
+	}
+	native := binary.NativeEndian.Uint16([]byte{1, 0}) == 1 == (order == binary.LittleEndian)
+	if p := unsafe.Pointer(unsafe.SliceData(raw)); native && uintptr(p)%unsafe.Alignof(uint32(0)) == 0 {
+		return unsafe.Slice((*uint32)(p), n)
+	}
+	w := make([]uint32, n)
+	for i := range w {
+		w[i] = order.Uint32(raw[4*i:])
+	}
+	return w
+}
+
+// checkStrings refuses strings longer than maxName: types may share one, and to read it for each would take for ever.
+func checkStrings(strs []byte, off int64) error {
+	for start := 0; start < len(strs); { // start is where a string starts; jump to the last one that starts within reach
+		w := strs[start:min(len(strs), start+maxName+1)]
+		n := bytes.LastIndexByte(w, 0)
+		if n < 0 {
+			return formatErr(off+int64(start), "a string of more than %d bytes, the limit", maxName)
+		}
+		start += n + 1
+	}
+	return nil
 }
 
 // extraWords is the number of 32-bit words that follow struct btf_type, by kind: fixed + vlen*each.
@@ -293,83 +332,99 @@ func (b *BTF) check(off int64) error {
 }
 
 // checkChains refuses types that lead back to themselves through pointers, modifiers, typedefs, array elements or
-// anonymous members: the ways that relocation and layout walk without a name to stop at.
+// anonymous members: the ways that relocation and layout walk without a name to stop at. It also bounds how long and how
+// wide such a walk can get, because anonymous structs that share others make a small input a walk without end.
 func (b *BTF) checkChains(off int64) error {
-	const (
-		unseen = iota
-		open
-		done
-	)
-	state := make([]uint8, len(b.pos))
-	type frame struct {
-		id   ID
-		next int // the next member to look at
-	}
-	var stack []frame
+	c := chainCheck{b: b, off: off, state: make([]uint32, len(b.pos))}
 	for i := range b.pos {
-		if state[i] != unseen || !chains(Kind(b.words[b.pos[i]+1]>>24&0x1f)) {
-			continue
-		}
-		stack = append(stack[:0], frame{id: b.first + ID(i)})
-		state[i] = open
-		for len(stack) > 0 {
-			f := &stack[len(stack)-1]
-			to, more := b.chainStep(f.id, f.next)
-			f.next++
-			if !more {
-				state[f.id-b.first] = done
-				stack = stack[:len(stack)-1]
-				continue
-			}
-			if to < b.first { // the base was checked by itself and can't point here
-				continue
-			}
-			switch j := to - b.first; state[j] {
-			case open:
-				return formatErr(off+4*int64(b.pos[j]), "type [%d] %s leads back to itself through type [%d]", to, b.Type(to).Kind(), f.id)
-			case unseen:
-				if !chains(b.Type(to).Kind()) {
-					state[j] = done
-					continue
-				}
-				if len(stack) >= maxChainDepth {
-					return formatErr(off+4*int64(b.pos[j]), "type [%d] %s is nested %d deep, the limit is %d", to, b.Type(to).Kind(), len(stack)+1, maxChainDepth)
-				}
-				state[j] = open
-				stack = append(stack, frame{id: to})
+		if c.state[i] == 0 {
+			if _, err := c.visit(uint32(i), 1); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-func chains(k Kind) bool {
-	switch k {
-	case KindPtr, KindTypedef, KindVolatile, KindConst, KindRestrict, KindTypeTag, KindVar, KindDeclTag,
-		KindArray, KindStruct, KindUnion:
-		return true
-	}
-	return false
+// chainCheck walks each type once. state of a type is 0 before, chainOpen while what it contains is walked, and then the
+// depth of the walk from it (shifted by chainDepthShift) and its number of members.
+type chainCheck struct {
+	b     *BTF
+	off   int64
+	state []uint32
 }
 
-// chainStep returns the n-th type that id contains without a name in between.
-func (b *BTF) chainStep(id ID, n int) (ID, bool) {
-	w := b.at(id)
-	switch Kind(w[1] >> 24 & 0x1f) {
-	case KindPtr, KindTypedef, KindVolatile, KindConst, KindRestrict, KindTypeTag, KindVar, KindDeclTag:
-		return ID(w[2]), n == 0
-	case KindArray:
-		return ID(w[3]), n == 0
-	default:
-		if n >= int(w[1]&btfMaxVlen) {
-			return 0, false
+const (
+	chainOpen       = 1<<32 - 1
+	chainDepthShift = 24
+	chainFlatMask   = 1<<chainDepthShift - 1
+)
+
+// visit returns the state of own type i, which is at the given level of the walk.
+func (c *chainCheck) visit(i uint32, level int) (uint32, error) {
+	b := c.b
+	w := b.words[b.pos[i]:]
+	kind := Kind(w[1] >> 24 & 0x1f)
+	depth, flat := uint32(1), uint32(0)
+	switch kind {
+	case KindPtr, KindTypedef, KindVolatile, KindConst, KindRestrict, KindTypeTag, KindVar, KindDeclTag, KindArray:
+		to := w[2]
+		if kind == KindArray {
+			to = w[3]
 		}
-		m := w[3+3*n:]
-		if name := m[0]; name != 0 && b.str(name) != "" {
-			return 0, true // named members are where walks stop; void is in every base
+		if to < uint32(b.first) { // the base was checked by itself and can't point here
+			break
 		}
-		return ID(m[1]), true
+		c.state[i] = chainOpen
+		s, err := c.step(to-uint32(b.first), i, level)
+		if err != nil {
+			return 0, err
+		}
+		depth = s>>chainDepthShift + 1
+		if kind != KindPtr {
+			flat = s & chainFlatMask
+		}
+	case KindStruct, KindUnion:
+		vlen := w[1] & btfMaxVlen
+		flat = vlen
+		c.state[i] = chainOpen
+		for m := w[3 : 3+3*vlen]; len(m) > 0; m = m[3:] {
+			if m[0] != 0 && !b.isEmpty(m[0]) || m[1] < uint32(b.first) { // named members are where walks stop
+				continue
+			}
+			s, err := c.step(m[1]-uint32(b.first), i, level)
+			if err != nil {
+				return 0, err
+			}
+			depth = max(depth, s>>chainDepthShift+1)
+			if flat += s & chainFlatMask; flat > maxFlat {
+				return 0, formatErr(c.off+4*int64(b.pos[i]), "type [%d] %s has more than %d members, those of anonymous members included, the limit", b.first+ID(i), kind, maxFlat)
+			}
+		}
 	}
+	if depth > maxChainDepth {
+		return 0, c.tooDeep(i, depth)
+	}
+	c.state[i] = depth<<chainDepthShift | flat
+	return c.state[i], nil
+}
+
+// step goes from own type from to own type i.
+func (c *chainCheck) step(i, from uint32, level int) (uint32, error) {
+	b := c.b
+	switch s := c.state[i]; {
+	case s == chainOpen:
+		return 0, formatErr(c.off+4*int64(b.pos[i]), "type [%d] %s leads back to itself through type [%d]", b.first+ID(i), b.Type(b.first+ID(i)).Kind(), b.first+ID(from))
+	case s != 0:
+		return s, nil
+	case level == maxChainDepth:
+		return 0, c.tooDeep(i, uint32(level)+1)
+	}
+	return c.visit(i, level+1)
+}
+
+func (c *chainCheck) tooDeep(i, depth uint32) error {
+	return formatErr(c.off+4*int64(c.b.pos[i]), "type [%d] %s is nested %d deep, the limit is %d", c.b.first+ID(i), c.b.Type(c.b.first+ID(i)).Kind(), depth, maxChainDepth)
 }
 
 // ByteOrder is the byte order of the input.
@@ -393,6 +448,14 @@ func (b *BTF) str(off uint32) string {
 	}
 	s := b.strs[off-b.start:]
 	return s[:strings.IndexByte(s, 0)]
+}
+
+// isEmpty tells whether the string at offset off is "".
+func (b *BTF) isEmpty(off uint32) bool {
+	for off < b.start {
+		b = b.base
+	}
+	return b.strs[off-b.start] == 0
 }
 
 // at returns the words of type id and all that follow; id must not be 0.

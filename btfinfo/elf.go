@@ -345,7 +345,7 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if own, err = Parse(raw); err != nil {
+		if own, err = parseOwned(raw, nil); err != nil {
 			return nil, atSection(err, ".BTF.base", false)
 		}
 	}

@@ -9,6 +9,9 @@ import (
 // EssentialName is the name without its flavour: everything before the last "___" that has a character other than '_'
 // on both sides. Source: bpf_core_essential_name_len in libbpf v1.7's relo_core.c.
 func EssentialName(name string) string {
+	if !strings.Contains(name, "___") { // nearly always, and faster than searching from the end
+		return name
+	}
 	// libbpf tests i = n-5 down to 0 for name[i] != '_', "___" at i+1, name[i+4] != '_'.
 	for end := len(name); ; {
 		i := strings.LastIndex(name[:end], "___")

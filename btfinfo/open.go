@@ -29,7 +29,7 @@ type File struct {
 	Module string   // name of the kernel module, from its .modinfo; "" for anything else
 	Banner Banner   // from the image's text; zero where it has none, as in raw BTF
 	Arch   string   // BTFHub's name: "x86_64", "arm64", "s390x" …; "bpf" for a BPF object; "" where nothing tells
-	Raw    []byte   // the .BTF as stored, without the base
+	Raw    []byte   // the .BTF as stored, without the base; BTF shares it, so it must not be changed
 }
 
 // Split tells BTF that continues a base, as a module's does.
@@ -271,7 +271,7 @@ func (o *opener) parse(f *File, section string, ownBase *BTF) error {
 			}
 		}
 	}
-	b, err := ParseSplit(f.Raw, base)
+	b, err := parseOwned(f.Raw, base)
 	if err != nil {
 		return atSection(err, section, base != nil && ownBase == nil)
 	}
@@ -279,7 +279,7 @@ func (o *opener) parse(f *File, section string, ownBase *BTF) error {
 	return nil
 }
 
-// atSection adds to an error of ParseSplit where the BTF lies.
+// atSection adds to an error of parseOwned where the BTF lies.
 func atSection(err error, section string, foreignBase bool) error {
 	var e *Error
 	if errors.As(err, &e) {

@@ -114,7 +114,7 @@ func (s *survey) try(in *input, off int64) (next int64, err error) {
 		}
 		return 0, err
 	}
-	b, err := Parse(raw)
+	b, err := parseOwned(raw, nil)
 	if err != nil || len(b.Named("task_struct", KindStruct)) == 0 {
 		return off + 4, nil
 	}

@@ -1,0 +1,79 @@
+package btfinfo
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// largeBTF is real BTF of about 5 MB: the largest of the kernels in ../kernels/embedded, or beside the checkout.
+func largeBTF(b *testing.B) []byte {
+	b.Helper()
+	var raw []byte
+	for _, pattern := range []string{"../kernels/embedded/*", "../../shared/btfhub/*/*/*.btf.tar.xz"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			b.Fatal(err)
+		}
+		slices.Sort(paths)
+		for _, path := range paths {
+			if st, err := os.Stat(path); err != nil || st.IsDir() {
+				continue
+			}
+			if f, err := Open(path, nil); err == nil && len(f.Raw) > len(raw) {
+				raw = f.Raw
+			}
+		}
+		if raw != nil {
+			return raw
+		}
+	}
+	b.Skip("no kernel in ../kernels/embedded, nor in ../../shared/btfhub")
+	return nil
+}
+
+// BenchmarkOpen opens the same BTF with corecheck and with cilium/ebpf, and asks both for one type, as the first
+// relocation does: cilium/ebpf decodes types when they are asked for.
+func BenchmarkOpen(b *testing.B) {
+	raw := largeBTF(b)
+	b.Run("corecheck", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		b.ReportAllocs()
+		for b.Loop() {
+			f, err := Read(bytes.NewReader(raw), int64(len(raw)), "raw", nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(f.BTF.Named("task_struct", KindStruct)) == 0 {
+				b.Fatal("no task_struct")
+			}
+		}
+	})
+	b.Run("corecheck-parse", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := Parse(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("cilium", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		b.ReportAllocs()
+		for b.Loop() {
+			spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
+			if err != nil {
+				b.Fatal(err)
+			}
+			var s *btf.Struct
+			if err := spec.TypeByName("task_struct", &s); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
