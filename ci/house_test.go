@@ -257,6 +257,7 @@ func TestBPFSources(t *testing.T) {
 	files := tracked(t)
 	spdx := regexp.MustCompile(`^(//|/\*) SPDX-License-Identifier: \(?(GPL-2\.0(-only)? OR BSD-2-Clause|BSD-2-Clause OR GPL-2\.0(-only)?)\)?( \*/)?\n`)
 	build := regexp.MustCompile(`(?m)^(//|/\*| \*) *build: \S`)
+	machinePath := regexp.MustCompile(`\x00/[a-z]+/[\w./-]+\.[ch]\x00`)
 	sources := 0
 	for _, f := range files {
 		if stem, ok := strings.CutSuffix(f, ".bpf.c"); ok {
@@ -281,6 +282,13 @@ func TestBPFSources(t *testing.T) {
 			source := regexp.MustCompile(`^` + regexp.QuoteMeta(path.Join(path.Dir(f), name)) + `(\.bpf)?\.[cS]$`)
 			if !slices.ContainsFunc(files, source.MatchString) {
 				t.Errorf("%s: no source beside it", f)
+			}
+			object, err := os.ReadFile(filepath.Join(root, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if dir := machinePath.Find(object); dir != nil {
+				t.Errorf("%s holds %q, a path of the machine that built it: build it with -fdebug-compilation-dir=.", f, dir)
 			}
 		}
 	}
