@@ -45,6 +45,7 @@ type Func struct {
 	Name    string
 	Section string
 	Off     uint32 // bytes from the start of the section
+	Static  bool   // a local symbol: the verifier follows calls of it, and looks at global functions on their own
 	Insns   []Insn
 	Calls   []Call   // bpf-to-bpf calls and function pointers, by instruction
 	Helpers []Helper // calls of helpers by number, by instruction
