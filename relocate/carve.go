@@ -19,8 +19,9 @@ const carveChunk = 1 << 20
 func carve(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 	var objs []*Object
 	seen := map[string]bool{}
-	for off := int64(0); ; {
-		at, end, err := nextObject(r, size, off, name)
+	sc := scanner{r: r, size: size, name: name, budget: size + scanBudget}
+	for {
+		at, end, err := sc.next()
 		if err != nil {
 			return nil, err
 		}
@@ -36,7 +37,6 @@ func carve(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 			seen[o.SHA256] = true
 			objs = append(objs, o)
 		}
-		off = end
 	}
 	if len(objs) == 0 {
 		return nil, &btfinfo.Error{
@@ -61,66 +61,116 @@ func carve(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 // ErrNoObject is the cause of an error that a file, sound or not, has no BPF object in it.
 var ErrNoObject = errors.New("no BPF object")
 
-// nextObject finds the next ELF header of a BPF object at or after off, with a section table that makes sense, and
-// returns where the object starts and ends; at is -1 where there is none.
-func nextObject(r io.ReaderAt, size, off int64, name string) (at, end int64, err error) {
-	buf := make([]byte, carveChunk+elfEhdrLen)
-	for off+elfEhdrLen <= size {
-		b := buf[:min(int64(len(buf)), size-off)]
-		if n, err := r.ReadAt(b, off); n < len(b) {
-			if err == io.EOF {
-				return 0, 0, &btfinfo.Error{File: name, Off: off + int64(n), Msg: "the file ends before its size"}
-			}
-			return 0, 0, &btfinfo.Error{File: name, Off: off, Msg: "reading failed", Err: err}
+// scanBudget is how many bytes of section tables a file may make us look at in vain, beside its own size. Real files have
+// a few headers that lead nowhere; one made of them would take time that grows with the square of its size.
+const scanBudget = 64 << 20
+
+// scanner goes through a file that may have objects in it.
+type scanner struct {
+	r      io.ReaderAt
+	size   int64
+	name   string
+	buf    []byte // a chunk of the file, and one header more
+	start  int64  // of buf in the file
+	off    int64  // where to look on
+	budget int64
+}
+
+// next finds the next ELF header of a BPF object with a section table that makes sense, and returns where the object
+// starts and ends; at is -1 where there is none.
+func (s *scanner) next() (at, end int64, err error) {
+	for s.off+elfEhdrLen <= s.size {
+		if err := s.fill(); err != nil {
+			return 0, 0, err
 		}
-		for p := 0; ; {
-			i := bytes.Index(b[p:], []byte(elfMagic))
-			if i < 0 {
-				break
-			}
-			if p += i; len(b)-p < elfEhdrLen {
-				break // the next chunk has it whole
-			}
-			if n := objectLen(r, off+int64(p), size, b[p:p+elfEhdrLen]); n > 0 {
-				return off + int64(p), off + int64(p) + n, nil
-			}
-			p++
+		b := s.buf[s.off-s.start:]
+		i := bytes.Index(b, []byte(elfMagic))
+		if i < 0 || len(b)-i < elfEhdrLen {
+			s.off = max(s.off, s.start+int64(len(s.buf))-elfEhdrLen) + 1 // the next chunk has the rest whole
+			continue
 		}
-		off += carveChunk
+		at := s.off + int64(i)
+		n, err := s.objectLen(at, b[i:i+elfEhdrLen])
+		if err != nil {
+			return 0, 0, err
+		}
+		if n > 0 {
+			s.off = at + n
+			return at, at + n, nil
+		}
+		s.off = at + 1
 	}
 	return -1, 0, nil
 }
 
+// fill makes buf hold a header at off and as much as there is behind it.
+func (s *scanner) fill() error {
+	if s.off >= s.start && s.off+elfEhdrLen <= s.start+int64(len(s.buf)) {
+		return nil
+	}
+	n := min(s.size-s.off, carveChunk)
+	if int64(cap(s.buf)) < n {
+		s.buf = make([]byte, n)
+	}
+	s.buf, s.start = s.buf[:n], s.off
+	return s.read(s.buf, s.off)
+}
+
+func (s *scanner) read(b []byte, off int64) error {
+	n, err := s.r.ReadAt(b, off)
+	switch {
+	case n == len(b):
+		return nil
+	case err == io.EOF:
+		return &btfinfo.Error{File: s.name, Off: off + int64(n), Msg: "the file ends before its size"}
+	}
+	return &btfinfo.Error{File: s.name, Off: off, Msg: "reading failed", Err: err}
+}
+
 // objectLen returns the length in bytes of the BPF object with this header at off, 0 where it is none: the end of the
 // section table or of the last section. A header alone is no object: programs that handle BPF have such bytes.
-func objectLen(r io.ReaderAt, off, size int64, head []byte) int64 {
+func (s *scanner) objectLen(off int64, head []byte) (int64, error) {
 	order, ok := elfOrder(head)
 	if !ok || order.Uint16(head[16:]) != etRel || order.Uint16(head[18:]) != emBPF {
-		return 0
+		return 0, nil
 	}
-	room := size - off
+	room := s.size - off
 	shoff := order.Uint64(head[40:])
 	num := int64(order.Uint16(head[60:]))
 	if order.Uint16(head[58:]) != elfShdrLen || num < 2 || shoff < elfEhdrLen || shoff > uint64(room) || num*elfShdrLen > room-int64(shoff) {
-		return 0
+		return 0, nil
+	}
+	if s.budget -= num * elfShdrLen; s.budget < 0 {
+		return 0, &btfinfo.Error{File: s.name, Off: off, Msg: fmt.Sprintf("too many headers of objects that are none: their section tables are more than %d bytes", s.size+scanBudget)}
 	}
 	table := make([]byte, num*elfShdrLen)
-	if n, _ := r.ReadAt(table, off+int64(shoff)); n < len(table) {
-		return 0
+	if err := s.read(table, off+int64(shoff)); err != nil {
+		return 0, err
+	}
+	// An object has symbols, and names of sections where the header says.
+	names, symbols := int64(order.Uint16(head[62:])), false
+	if names >= num || order.Uint32(table[names*elfShdrLen+4:]) != shtStrtab {
+		return 0, nil
 	}
 	end := int64(shoff) + num*elfShdrLen
 	for i := range num {
-		s := table[i*elfShdrLen:]
-		if typ := order.Uint32(s[4:]); typ == shtNobits || typ == 0 {
+		h := table[i*elfShdrLen:]
+		switch order.Uint32(h[4:]) {
+		case shtNobits, shtNull:
 			continue
+		case shtSymtab:
+			symbols = true
 		}
-		o, n := order.Uint64(s[24:]), order.Uint64(s[32:])
+		o, n := order.Uint64(h[24:]), order.Uint64(h[32:])
 		if o > uint64(room) || n > uint64(room)-o {
-			return 0
+			return 0, nil
 		}
 		end = max(end, int64(o+n))
 	}
-	return end
+	if !symbols {
+		return 0, nil
+	}
+	return end, nil
 }
 
 // containerSymbols names objects by the symbols of the ELF file around them; "" where none does. The container's

@@ -75,7 +75,7 @@ func container(data []byte, symbols map[string]uint64) []byte {
 	le.PutUint16(b[62:], 2)
 	b = append(b, make([]byte, elfShdrLen)...)
 	b = append(b, section(1, shtSymtab, symOff, len(syms), 2, elfSymLen)...)
-	return append(b, section(9, 3, strOff, len(strs), 0, 0)...)
+	return append(b, section(9, shtStrtab, strOff, len(strs), 0, 0)...)
 }
 
 // Objects are found wherever they lie in a file, of either byte order, each once, and named by what names them.
@@ -133,6 +133,20 @@ func TestCarveDamaged(t *testing.T) {
 	data := append([]byte("1234"), e.data...)
 	_, err := Read(bytes.NewReader(data), int64(len(data)), "tool")
 	if want := "tool@0x4: .BTF: at 0x0: no BTF: magic is 0x0000, want 0xeb9f"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// A file of nothing but headers must not take time that grows with the square of its size.
+func TestCarveBomb(t *testing.T) {
+	t.Parallel()
+	e := edit(t, "legacy.clang-14.el.o")
+	head := bytes.Clone(e.data[:elfEhdrLen])
+	e.put64(head[40:], elfEhdrLen)
+	e.put16(head[60:], 0xfeff)
+	data := append(append([]byte{0}, bytes.Repeat(head, 200_000)...), bytes.Repeat([]byte{0xff}, 5<<20)...)
+	_, err := Read(bytes.NewReader(data), int64(len(data)), "bomb")
+	if want := "bomb: at 0x501: too many headers of objects that are none: their section tables are more than 85151745 bytes"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -25,8 +25,10 @@ const (
 	etRel        = 1  // ET_REL
 	emNone       = 0  // EM_NONE: what clang wrote before EM_BPF was assigned
 	emBPF        = 247
+	shtNull      = 0
 	shtProgbits  = 1
 	shtSymtab    = 2
+	shtStrtab    = 3
 	shtNobits    = 8
 	shtRel       = 9
 	shfExecinstr = 4
