@@ -7,8 +7,8 @@ var anonymousRoot = &Rule{
 	Name:  "anonymous_root",
 	Title: "relocation against a type without a name",
 	Doc: `The relocation starts from a type without a name, so that there is nothing to look for in a kernel. libbpf fails
-the load of the whole object on every kernel (EINVAL). It happens when preserve_access_index is on a typedef of an
-anonymous struct.
+the load of the whole object on every kernel (EINVAL). A pointer to an anonymous struct does it, "typedef struct {
+… } *event"; a typedef that names the struct itself can be found.
 
 Give the struct a name.
 Source: bpf_core_add_cands and bpf_core_resolve_relo in libbpf v1.7's libbpf.c.`,

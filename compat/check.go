@@ -368,20 +368,8 @@ func (a *answer) apply(m *merged, index int) {
 // verdictOf is the worst of load, attach and warnings: break, unknown, warn, ok.
 func (a *answer) verdictOf() Status { return worse(worse(a.load, a.attach), a.verdict) }
 
-// attachTo is the target as the section names it: "vfs_read", "block/block_rq_issue", "nf_tables:nft_do_chain".
-func attachTo(p *relocate.Program) string {
-	to := p.Sec.Target
-	if p.Sec.Module != "" {
-		to = p.Sec.Module + ":" + to
-	}
-	if p.Sec.Binary != "" {
-		to = p.Sec.Binary + ":" + to
-	}
-	if p.Sec.Offset != 0 {
-		to += fmt.Sprintf("+%#x", p.Sec.Offset)
-	}
-	return to
-}
+// attachTo is the target as the section names it: "vfs_read+4", "block/block_rq_issue", "nf_tables:nft_do_chain".
+func attachTo(p *relocate.Program) string { return p.Sec.Target }
 
 // attachable tells whether a program has an attach that the kernel decides: ok until a rule says otherwise, or none.
 // Targets in user space, and programs that are attached to devices, sockets and cgroups of the loader's choice, have none.

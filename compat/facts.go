@@ -97,6 +97,13 @@ func (f *facts) find(module, name string, kind btfinfo.Kind) (place, bool) {
 	return place{}, false
 }
 
+// noteType records for the reference that vmlinux has the type, as far as it does.
+func (f *facts) noteType(name string, kind btfinfo.Kind) {
+	if _, ok := findOwn(f.btf, name, kind); ok {
+		f.ref.note(name, kind)
+	}
+}
+
 func findOwn(b *btfinfo.BTF, name string, kind btfinfo.Kind) (p place, ok bool) {
 	b.OwnEssential(btfinfo.EssentialName(name), func(t btfinfo.Type) bool {
 		if t.Kind() == kind && t.Name() == name {

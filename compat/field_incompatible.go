@@ -15,7 +15,8 @@ a struct (atomic_t, kuid_t), a pointer became an integer, an array became a plai
 and turns the instruction into an invalid call, which the verifier refuses if it can be reached. Integers of any size
 and sign, any two pointers, and struct and union are compatible.
 
-Read it through a flavour with the new type, chosen by bpf_core_field_exists(): a flavour of the wrong type does not exist.
+Read it through a flavour with the new type, chosen by bpf_core_field_exists(): a flavour of the wrong type does not
+exist.
 Source: bpf_core_fields_are_compat in libbpf v1.7's relo_core.c.`,
 	needs: relocationNeeds,
 	check: func(c *check, n *relocate.Need) {

@@ -22,7 +22,7 @@ Source: find_kernel_btf_id in libbpf v1.7's libbpf.c; pahole's changes-v1.19 and
 		if !ok {
 			return
 		}
-		name := p.Sec.Target
+		name := p.Sec.Func
 		if _, ok := c.find(p.Sec.Module, name, btfinfo.KindFunc); ok {
 			return
 		}

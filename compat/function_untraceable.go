@@ -34,7 +34,7 @@ Source: btf_distill_func_proto in kernel/bpf/btf.c, check_attach_modify_return i
 		if !ok {
 			return
 		}
-		name := p.Sec.Target
+		name := p.Sec.Func
 		at, ok := c.find(p.Sec.Module, name, btfinfo.KindFunc)
 		if !ok {
 			return

@@ -26,7 +26,7 @@ Measured on 13 Debian kernels: of functions that BTF has 98.7 % attach, of those
 		if p.Sec.Err != "" {
 			return
 		}
-		name := p.Sec.Target
+		name := p.Sec.Func
 		hint := knownChange(relocate.NeedAttachTarget, name)
 		if hint == "" {
 			hint = "look for it in /proc/kallsyms or System.map of such a kernel; prefer a tracepoint where there is one"

@@ -22,10 +22,10 @@ Source: libbpf_find_attach_btf_id in libbpf v1.7's libbpf.c; kernel/bpf/bpf_lsm.
 		if !ok {
 			return
 		}
-		if _, ok := c.find("", "bpf_lsm_"+p.Sec.Target, btfinfo.KindFunc); ok {
+		if _, ok := c.find(p.Sec.Module, "bpf_lsm_"+p.Sec.Func, btfinfo.KindFunc); ok {
 			return
 		}
-		msg, hint := "the kernel has no LSM hook "+p.Sec.Target, "leave the program out on such kernels (bpf_program__set_autoload)"
+		msg, hint := "the kernel has no LSM hook "+p.Sec.Func, "leave the program out on such kernels (bpf_program__set_autoload)"
 		if !c.hasPrefix(btfinfo.KindFunc, "bpf_lsm_") {
 			msg = "the kernel was built without LSM programs: its BTF has no bpf_lsm_ functions"
 			hint = "such a kernel needs CONFIG_BPF_LSM=y; leave the program out there"

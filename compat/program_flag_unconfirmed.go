@@ -40,8 +40,8 @@ prog_flags loading the ebpf program") in v5.18.`,
 		switch sec.ProgType {
 		case "BPF_PROG_TYPE_TRACING":
 			switch {
-			case sec.Hook == relocate.HookBTFFunc && !systemCall(sec.Target):
-				unsure(sec.Target + " must be open to error injection, and BTF does not say which functions are")
+			case sec.Hook == relocate.HookBTFFunc && !systemCall(sec.Func):
+				unsure(sec.Func + " must be open to error injection, and BTF does not say which functions are")
 			case sec.Hook == relocate.HookBTFTP, strings.Contains(sec.Name, ".multi"):
 				unsure("tracepoints and many functions at once are newer than what BTF tells of")
 			}

@@ -9,7 +9,8 @@ var programTypeMissing = &Rule{
 	Doc: `The program's type is not in the kernel's enum bpf_prog_type, or is there but not compiled in: the load fails
 (EINVAL). Which types are compiled in is read from struct bpf_ctx_convert, which has a member for each of them.
 
-Leave the program out on such kernels, or build the kernel with what the type needs (CONFIG_BPF_LIRC_MODE2, CONFIG_BPF_LSM …).
+Leave the program out on such kernels, or build the kernel with what the type needs (CONFIG_BPF_LIRC_MODE2,
+CONFIG_BPF_LSM …).
 Source: find_prog_type in kernel/bpf/syscall.c; struct bpf_ctx_convert in kernel/bpf/btf.c; enum bpf_prog_type in
 include/uapi/linux/bpf.h.`,
 	needs: []relocate.NeedKind{relocate.NeedProgType},

@@ -15,7 +15,8 @@ and the kernel's struct lacks fails it too, unless its value is zero; where a pr
 program out and the rest works without it. Members of one name must be of one kind and, unless they are pointers, of one
 size.
 
-Switch the map off on such kernels (a "?" before the section name, or bpf_map__set_autocreate), or keep a second map for them.
+Switch the map off on such kernels (a "?" before the section name, or bpf_map__set_autocreate), or keep a second map
+for them.
 Source: find_struct_ops_kern_types and bpf_map__init_kern_struct_ops in libbpf v1.7's libbpf.c.`,
 	needs: []relocate.NeedKind{relocate.NeedStructOps},
 	check: func(c *check, n *relocate.Need) {

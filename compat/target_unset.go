@@ -9,9 +9,9 @@ var targetUnset = &Rule{
 	Doc: `The section names no target, or one that is no kernel function, and the load needs it: fentry, fexit, fmod_ret,
 tp_btf, LSM and iterator programs without one, and freplace programs, which replace a function of another BPF program.
 Only the program that loads the object knows it (bpf_program__set_attach_target); without it the load fails. A target
-that libbpf can't read ("kretprobe/f+4", "tp/name") fails on every kernel: the attach, or where the load needs it the load.
-A struct_ops program that no struct_ops map refers to fails to load as well, and so does one whose section libbpf does not
-know, unless the loader sets its type.
+that libbpf can't read ("kretprobe/f+4", "tp/name") fails on every kernel: the attach, or where the load needs it the
+load. A struct_ops program that no struct_ops map refers to fails to load as well, and so does one whose section
+libbpf does not know, unless the loader sets its type.
 
 If the target is fixed, name it in SEC().
 Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,

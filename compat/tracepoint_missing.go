@@ -11,34 +11,32 @@ var tracepointMissing = &Rule{
 	Code:  "CC022",
 	Name:  "tracepoint_missing",
 	Title: "tracepoint does not exist",
-	Doc: `Each tracepoint leaves a typedef btf_trace_NAME in the kernel's BTF. Where it is missing, a tp_btf program fails
-to load (libbpf finds no BTF id), a raw_tp program fails to attach (ENOENT), and a tracepoint program fails to attach
+	Doc: `Each tracepoint leaves a typedef btf_trace_NAME in the kernel's BTF. Where it is missing, a tp_btf program fails to
+load (libbpf finds no BTF id), a raw_tp program fails to attach (ENOENT), and a tracepoint program fails to attach
 since tracefs has no such event. BTF does not know an event's category, so a right name in a wrong category is not
-noticed. syscalls/sys_enter_NAME and sys_exit_NAME have no typedef of their own: they exist where the kernel traces system
-calls and has one of that name.
+noticed. syscalls/sys_enter_NAME and sys_exit_NAME have no typedef of their own: they exist where the kernel traces
+system calls and has one of that name.
 
 Leave the program out where the tracepoint is missing, and use what the kernel had before.
 Source: find_kernel_btf_id in libbpf v1.7's libbpf.c; bpf_get_raw_tracepoint in kernel/trace/bpf_trace.c;
-__DEFINE_TRACE in include/trace/bpf_probe.h, typedefs since Linux commit 441420a1f0b3 ("bpf: Add typecast to raw_tracepoints
-to help BTF generation") in v5.4.`,
+__DEFINE_TRACE in include/trace/bpf_probe.h, typedefs since Linux commit 441420a1f0b3 ("bpf: Add typecast to
+raw_tracepoints to help BTF generation") in v5.4.`,
 	needs: targetNeeds,
 	check: func(c *check, n *relocate.Need) {
 		p := n.Programs[0]
 		if p.Sec.Err != "" {
 			return
 		}
-		name, st, needBTF := p.Sec.Target, stageAttach, false
+		name, st, needBTF := p.Sec.Func, stageAttach, false
 		switch p.Sec.Hook {
 		case relocate.HookBTFTP:
 			st, needBTF = stageLoad, true
 		case relocate.HookRawTP:
 		case relocate.HookTracepoint:
-			category, event, _ := strings.Cut(name, "/")
-			if category == "syscalls" {
-				c.syscallEvent(n, event)
+			if strings.HasPrefix(p.Sec.Target, "syscalls/") {
+				c.syscallEvent(n, name)
 				return
 			}
-			name = event
 		default:
 			return
 		}

@@ -15,6 +15,9 @@ Ask bpf_core_type_exists() first, or define the type in a flavour that fits.
 Source: bpf_core_find_cands in libbpf v1.7's libbpf.c.`,
 	needs: relocationNeeds,
 	check: func(c *check, n *relocate.Need) {
+		if n.Relo != nil {
+			c.noteType(c.rootName(n.Relo), c.obj.BTF.Type(n.Relo.Type).Kind())
+		}
 		r, root := c.poisoned(n)
 		if r == nil || len(r.Candidates) > 0 {
 			return
