@@ -7,12 +7,12 @@ import (
 	"github.com/corecheck/corecheck/btfinfo"
 )
 
-// maxSteps bounds the work on one record. The largest that real objects ask for, TYPE_MATCHES of a struct like
-// task_struct, takes some 100,000; types made to be exponential would keep libbpf busy for ever.
-const maxSteps = 1 << 22
+// maxSteps bounds the work on one record. The largest that could sensibly be asked for, TYPE_MATCHES of the whole of
+// struct task_struct of Linux 7.2, takes 40,000; types made to be exponential would keep libbpf busy for ever.
+const maxSteps = 1 << 20
 
-// maxTotalSteps bounds the work of one resolver: about a second. The 50 objects of libbpf-tools take a thousandth of it.
-const maxTotalSteps = 1 << 26
+// maxTotalSteps bounds the work of one resolver: about a second. The 510 records of libbpf-tools take 13,000 on Linux 7.2.
+const maxTotalSteps = 1 << 24
 
 // maxTypeDepth is the depth to which types are compared: the numbers in bpf_core_types_are_compat and bpf_core_types_match.
 const maxTypeDepth = 32

@@ -91,7 +91,7 @@ func (r *Resolver) resolve(relo *Relo, res *Result) {
 		r.roots[spec.Root] = root
 	}
 	res.trail.all, res.trail.live = root.all, root.live
-	res.NoCandidates = len(root.all) == 0
+	res.NoCandidates = len(root.all) == 0 && spec.EssentialName() != ""
 	left := r.evaluate(spec, res, false)
 	if res.Outcome <= Poisoned && len(left) > 0 && len(left) < len(root.live) {
 		root.live = append([]cand(nil), left...)
