@@ -26,6 +26,7 @@ struct wrong {
 };
 
 extern const struct wrong this_cpu_off __ksym; // an unsigned long in the kernel
+extern const struct wrong cpu_number __weak __ksym; // an int in the kernels that have it
 
 SEC("raw_tp/sched_switch") int witness(__u64 *ctx)
 {
@@ -52,6 +53,12 @@ SEC("raw_tp/sched_switch") int of_a_module(__u64 *ctx)
 SEC("raw_tp/sched_switch") int another_type(__u64 *ctx)
 {
 	return (long)&this_cpu_off; // want: CC035 break 5.10..7.2
+}
+
+// A weak one may be missing, and must fit where it is there.
+SEC("raw_tp/sched_switch") int another_type_weak(__u64 *ctx)
+{
+	return (long)&cpu_number; // want: CC035 break 6.1, 6.16..7.2
 }
 
 SEC("raw_tp/sched_switch") int twin(__u64 *ctx)
