@@ -292,13 +292,13 @@ func atSection(err error, section string, foreignBase bool) error {
 }
 
 // isSplit tells the BTF of a module: its strings continue the base's, so that they lack the empty string with which BTF
-// that stands alone begins. Source: btf_new_empty and btf_parse_str_sec in libbpf v1.7's btf.c.
+// that stands alone begins; there may be none at all. Source: btf_new_empty and btf_parse_str_sec in libbpf v1.7's btf.c.
 func isSplit(raw []byte) bool {
 	h, err := parseHeader(raw, uint64(len(raw)))
 	if err != nil {
 		return false
 	}
-	return h.strLen > 0 && raw[h.hdrLen+h.strOff] != 0
+	return h.strLen == 0 || raw[h.hdrLen+h.strOff] != 0
 }
 
 func unknownErr(head []byte) *Error {

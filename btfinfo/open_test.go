@@ -219,6 +219,8 @@ func TestOpenModule(t *testing.T) {
 		{"ko", module(), &Options{Base: kernel}, "ELF, .BTF", "af_key"},
 		{"ko.gz", gzipped(module()), &Options{Base: kernel}, "gzip, ELF, .BTF", "af_key"},
 		{"ko.zst", zstdOf(module()), &Options{Base: kernel}, "zstd, ELF, .BTF", "af_key"},
+		{"without strings of its own", testELF{class: elfClass64, order: le, machine: 62, sections: []testSection{
+			{name: ".modinfo", data: info}, {name: ".BTF", data: onlyShared(kb)}}}.build(), &Options{Base: kernel}, "ELF, .BTF", "af_key"},
 		{"distilled base", module(base), nil, "ELF, .BTF", "af_key"},
 		{"distilled base comes first", module(base), &Options{Base: kernel}, "ELF, .BTF", "af_key"},
 	} {
@@ -234,6 +236,12 @@ func TestOpenModule(t *testing.T) {
 				t.Errorf("its own base was taken: %v", own)
 			}
 			s := f.BTF.Type(f.BTF.FirstID())
+			if strings.HasPrefix(test.name, "without") {
+				if s.Name() != "pid" {
+					t.Errorf("first type is %q, want pid", s.Name())
+				}
+				return
+			}
 			if m := s.Member(0); s.Name() != "module_struct" || f.BTF.Type(m.Type).Name() != "list_head" {
 				t.Errorf("first type is %q with a member of type %q", s.Name(), f.BTF.Type(m.Type).Name())
 			}
@@ -245,6 +253,13 @@ func TestOpenModule(t *testing.T) {
 			}
 		})
 	}
+}
+
+// onlyShared is split BTF whose names are all in the base, as cast_common.ko of Debian's kernels has it.
+func onlyShared(kernel *btfbuild.Builder) []byte {
+	b := btfbuild.NewSplit(kernel)
+	b.Typedef("pid", 2)
+	return b.Bytes(le)
 }
 
 // BTF that stands alone does not need the base that the command line gives for modules.
