@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -71,11 +72,11 @@ var (
 )
 
 // useAll appends a use of every definition in the C text, without which clang leaves it out of the BTF.
-func useAll(c string) string {
-	var s strings.Builder
-	s.WriteString(c)
+func useAll(c string) string { return c + strings.Join(uses(c), "") }
+
+func uses(c string) (lines []string) {
 	for i, m := range reBody.FindAllStringSubmatch(c, -1) {
-		fmt.Fprintf(&s, "%s %s __use_tag_%d;\n", m[1], m[2], i)
+		lines = append(lines, fmt.Sprintf("%s %s __use_tag_%d;\n", m[1], m[2], i))
 	}
 	for i, m := range reTypedef.FindAllStringSubmatch(c, -1) {
 		def := reAttr.ReplaceAllString(m[1], "")
@@ -90,10 +91,37 @@ func useAll(c string) string {
 			}
 		}
 		if name != nil {
-			fmt.Fprintf(&s, "%s *__use_typedef_%d;\n", name[1], i)
+			lines = append(lines, fmt.Sprintf("%s *__use_typedef_%d;\n", name[1], i))
 		}
 	}
-	return s.String()
+	return lines
+}
+
+// compileParts compiles the C in parts and returns the BTF of each. The time that clang takes grows with the square of
+// what it writes, and a whole kernel in one go takes a minute.
+func compileParts(t testing.TB, c string, order binary.ByteOrder) (parts []*BTF) {
+	t.Helper()
+	const part = 1000
+	for lines := uses(c); len(lines) > 0; {
+		n := min(part, len(lines))
+		parts = append(parts, clang(t, c+strings.Join(lines[:n], ""), order))
+		lines = lines[n:]
+	}
+	return parts
+}
+
+// shapesOf describes all types of compiled parts.
+func shapesOf(parts []*BTF, name func(Type) string) map[string][]string {
+	all := map[string][]string{}
+	for _, b := range parts {
+		for key, shapes := range (cShapes{b: b, name: name}).all() {
+			all[key] = append(all[key], shapes...)
+		}
+	}
+	for _, shapes := range all {
+		slices.Sort(shapes)
+	}
+	return all
 }
 
 // cShapes describes all named types of a BTF so that they can be compared with another's.
@@ -135,6 +163,9 @@ func (s cShapes) all() map[string][]string {
 	}
 	return m
 }
+
+// essential is the name without the flavour that tells types of one name apart.
+func essential(t Type) string { return EssentialName(t.Name()) }
 
 func (s cShapes) body(t Type, depth int) string {
 	if depth > 20 {
@@ -234,7 +265,10 @@ func (s cShapes) typ(id ID, depth int) string {
 
 // original describes b with the names that DumpC gives its types.
 func original(b *BTF) cShapes {
-	n := newCNames(b)
+	n, err := newCNames(b)
+	if err != nil {
+		panic(err)
+	}
 	return cShapes{b: b, name: func(t Type) string {
 		if t.Name() == "__builtin_va_list" {
 			return t.Name()
@@ -247,7 +281,7 @@ func original(b *BTF) cShapes {
 func diffShapes(want, got map[string][]string) map[string]string {
 	d := map[string]string{}
 	for name, w := range want {
-		g := got[name]
+		w, g := slices.Compact(slices.Clone(w)), slices.Compact(slices.Clone(got[name]))
 		if len(g) == 0 {
 			d[name] = fmt.Sprintf("missing, want %s", w)
 			continue

@@ -1,6 +1,9 @@
 package btfinfo
 
-import "strconv"
+import (
+	"io"
+	"strconv"
+)
 
 // Limits of what is printed for one declaration. They are far above what any compiler writes, and keep hostile BTF from
 // growing without end: a prototype whose parameter is a pointer to itself, or anonymous types that each contain the
@@ -10,9 +13,44 @@ const (
 	maxDeclDepth = 64  // anonymous types and prototypes inside each other
 )
 
+// maxShown is how much text Show holds at once, in bytes.
+const maxShown = 32 << 20
+
+// textLimit bounds the text that is written for b: many types can share one long name, so that a small BTF could fill a
+// disk. A kernel's JSON is 6 times as long as its BTF.
+func textLimit(b *BTF) int64 {
+	n := int64(64 << 20)
+	for ; b != nil; b = b.base {
+		n += 32 * int64(4*len(b.words)+len(b.strs))
+	}
+	return n
+}
+
+// limitedWriter refuses text beyond a limit.
+type limitedWriter struct {
+	w    io.Writer
+	left int64
+}
+
+func limitText(w io.Writer, b *BTF) *limitedWriter { return &limitedWriter{w: w, left: textLimit(b)} }
+
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	if l.left -= int64(len(p)); l.left < 0 {
+		return 0, textErr()
+	}
+	return l.w.Write(p)
+}
+
+func textErr() *Error {
+	e := formatErr(-1, "the text of this BTF would be many times as long as the BTF")
+	e.Hint = "many of its types share one long name: it is damaged or hostile"
+	return e
+}
+
 // cWriter writes C declarations. The first error stays in err; what is written after it doesn't count.
 type cWriter struct {
 	b       *BTF
+	w       io.Writer // where out goes when it is long; nil: it stays, and maxShown is its limit
 	out     []byte
 	ptrSize uint32
 	depth   int
@@ -49,7 +87,23 @@ func (c *cWriter) tabs(n int) {
 	}
 }
 
-func (c *cWriter) fail(err *Error) {
+// flush empties a long out but for the last bytes, at which space and blank look.
+func (c *cWriter) flush() {
+	const keep = 2
+	switch {
+	case c.w == nil && len(c.out) > maxShown:
+		c.fail(textErr())
+		c.out = c.out[:0]
+	case c.w != nil && len(c.out) > 1<<16:
+		n := len(c.out) - keep
+		if _, err := c.w.Write(c.out[:n]); err != nil && c.err == nil {
+			c.err = err
+		}
+		c.out = c.out[:copy(c.out, c.out[n:])]
+	}
+}
+
+func (c *cWriter) fail(err error) {
 	if c.err == nil {
 		c.err = err
 	}
@@ -157,6 +211,9 @@ chain:
 
 // space writes one where the last character is neither a space, nor a parenthesis or asterisk that needs none.
 func (c *cWriter) space() {
+	if len(c.out) == 0 {
+		return // only after an error
+	}
 	switch c.out[len(c.out)-1] {
 	case ' ', '(', '*', '\t':
 	default:
@@ -279,6 +336,9 @@ func (c *cWriter) params(t Type, lvl int) {
 	}
 	c.str("(")
 	for i := 0; i < n; i++ {
+		if c.flush(); c.err != nil {
+			return
+		}
 		p := t.Param(i)
 		if i > 0 {
 			c.str(", ")

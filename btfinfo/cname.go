@@ -137,6 +137,20 @@ type cNames struct {
 	renamed map[ID]string // where it is not the type's own name
 	fwd     map[ID]ID     // a FWD or an empty enum, to the type that it declares
 	idents  map[string]int
+	left    int // bytes that names of our own may still take
+}
+
+// maxOwnNames is how much room names that are not in the BTF may take, in bytes. A kernel needs a few thousand.
+const maxOwnNames = 16 << 20
+
+// own takes the room for a name that is not the type's own.
+func (n *cNames) own(name string) error {
+	if n.left -= len(name) + 64; n.left < 0 {
+		e := formatErr(-1, "the names of its types that C can't have take more than %d bytes", maxOwnNames)
+		e.Hint = "the BTF is damaged or hostile"
+		return e
+	}
+	return nil
 }
 
 type cNameKey struct {
@@ -144,8 +158,9 @@ type cNameKey struct {
 	name string
 }
 
-func newCNames(b *BTF) *cNames {
-	n := &cNames{b: b, renamed: map[ID]string{}, fwd: map[ID]ID{}, idents: map[string]int{}}
+func newCNames(b *BTF) (*cNames, error) {
+	n := &cNames{b: b, renamed: map[ID]string{}, fwd: map[ID]ID{}, idents: map[string]int{}, left: maxOwnNames}
+	var err error
 	full := map[cNameKey]ID{}
 	var fwds, enums []ID
 	tags := map[string]ID{}
@@ -158,11 +173,14 @@ func newCNames(b *BTF) *cNames {
 		first[c] = id
 		if c != name {
 			n.renamed[id] = c
+			if e := n.own(c); e != nil {
+				err = e
+			}
 		}
 		return true
 	}
 	typedefs := map[string]ID{}
-	for id := ID(1); int(id) < b.NumTypes(); id++ {
+	for id := ID(1); int(id) < b.NumTypes() && err == nil; id++ {
 		t := b.Type(id)
 		k := t.Kind()
 		switch k {
@@ -219,10 +237,11 @@ func newCNames(b *BTF) *cNames {
 		next := map[string]int{}
 		for _, id := range ids {
 			base := cIdent(b.Type(id).Name())
-			for i := max(next[base], 2); ; i++ {
+			for i := max(next[base], 2); err == nil; i++ {
 				c := base + "___" + strconv.Itoa(i)
 				if _, ok := first[c]; !ok {
 					first[c], next[base], n.renamed[id] = id, i+1, c
+					err = n.own(c)
 					break
 				}
 			}
@@ -233,7 +252,7 @@ func newCNames(b *BTF) *cNames {
 	for name := range typedefs {
 		n.idents[name] = 1
 	}
-	return n
+	return n, err
 }
 
 // of is the tag of a struct, union or enum, or the name of a typedef.
@@ -253,18 +272,21 @@ func (n *cNames) target(t Type) Type {
 }
 
 // newIdent claims name, or name___2 …, in the name space of enumerators, typedefs, functions and variables.
-func (n *cNames) newIdent(name string) string {
+func (n *cNames) newIdent(name string) (string, error) {
 	c := cIdent(name)
 	if n.idents[c] == 0 {
 		n.idents[c] = 1
-		return c
+		if c != name {
+			return c, n.own(c)
+		}
+		return c, nil
 	}
 	for {
 		n.idents[c]++
 		d := c + "___" + strconv.Itoa(n.idents[c])
 		if n.idents[d] == 0 {
 			n.idents[d] = 1
-			return d
+			return d, n.own(d)
 		}
 	}
 }

@@ -28,7 +28,11 @@ const maxTypeDepth = 4096
 // Types that need themselves by value, or through a typedef without a name to stop at, are an *Error: C has no way to
 // write them. Split BTF is written with the base's types that it needs.
 func DumpC(w io.Writer, b *BTF, opts DumpOptions) error {
-	d := &cDump{b: b, n: newCNames(b), state: make([]cState, b.NumTypes()), geoms: map[ID]cGeom{}}
+	n, err := newCNames(b)
+	if err != nil {
+		return err
+	}
+	d := &cDump{b: b, n: n, state: make([]cState, b.NumTypes()), geoms: map[ID]cGeom{}}
 	roots, err := d.roots(opts.Names)
 	if err != nil {
 		return err
@@ -40,10 +44,10 @@ func DumpC(w io.Writer, b *BTF, opts DumpOptions) error {
 		}
 	}
 	d.w = cWriter{
-		b: b, ptrSize: b.PointerSize(), budget: declBudget(b), tags: true,
+		b: b, w: limitText(w, b), ptrSize: b.PointerSize(), budget: declBudget(b), tags: true,
 		name: d.nameOf, inline: func(t Type, lvl int) { d.body(t, lvl, "") }, intOf: d.scalar, param: d.paramName,
 	}
-	return d.write(w)
+	return d.write()
 }
 
 // cState is how far the ordering of a type has come.
@@ -331,7 +335,7 @@ const cTagMacros = `#ifndef __has_attribute
 
 `
 
-func (d *cDump) write(w io.Writer) error {
+func (d *cDump) write() error {
 	d.tags = declTags(d.b)
 	hasTags := len(d.tags) > 0
 	for id := ID(1); int(id) < d.b.NumTypes() && !hasTags; id++ {
@@ -351,18 +355,12 @@ func (d *cDump) write(w io.Writer) error {
 		} else {
 			d.define(t)
 		}
-		if c.err != nil {
+		if c.flush(); c.err != nil {
 			return c.err
-		}
-		if len(c.out) > 1<<16 {
-			if _, err := w.Write(c.out); err != nil {
-				return err
-			}
-			c.out = c.out[:0]
 		}
 	}
 	c.str(cTail)
-	_, err := w.Write(c.out)
+	_, err := c.w.Write(c.out)
 	return err
 }
 
@@ -439,7 +437,7 @@ func (d *cDump) define(t Type) {
 		c.str("\n")
 	case KindFunc, KindVar:
 		c.str("extern ")
-		c.declare(t.Ref(), d.n.newIdent(t.Name()), 0)
+		c.declare(t.Ref(), d.ident(t.Name()), 0)
 		d.declTag(t.ID(), -1)
 		c.str(";\n\n")
 	}
@@ -482,6 +480,15 @@ func (d *cDump) scalar(t Type) string {
 	return name
 }
 
+// ident claims an identifier for an enumerator, a function or a variable.
+func (d *cDump) ident(name string) string {
+	s, err := d.n.newIdent(name)
+	if err != nil {
+		d.w.fail(err)
+	}
+	return s
+}
+
 // paramName keeps the names of parameters from hiding a type that a later parameter needs.
 func (d *cDump) paramName(name string) string {
 	c := cIdent(name)
@@ -511,13 +518,12 @@ func (d *cDump) body(t Type, lvl int, name string) {
 		c.str(word[:len(word)-1])
 	}
 	c.str(" {")
-	start := len(c.out)
 	if t.Kind() == KindUnion {
 		d.unionMembers(t, g, lvl)
 	} else {
 		d.structMembers(t, g, lvl)
 	}
-	if len(c.out) != start {
+	if t.Vlen() > 0 || t.Size() > 0 {
 		c.str("\n")
 		c.tabs(lvl)
 	}
@@ -566,6 +572,9 @@ func (d *cDump) unionMembers(t Type, g cGeom, lvl int) {
 // member writes the i-th member of t on a line of its own, or a comment where p says that C can't have it.
 func (d *cDump) member(t Type, i int, p cPlaced, lvl int) {
 	c := &d.w
+	if c.flush(); c.err != nil {
+		return
+	}
 	m := t.Member(i)
 	off, bits := d.b.MemberBits(m)
 	c.str("\n")
@@ -676,14 +685,16 @@ func (d *cDump) enumBody(t Type, lvl int, name string) {
 	}
 	c.str("{")
 	for i := 0; i < n; i++ {
+		if c.flush(); c.err != nil {
+			return
+		}
 		e := t.Enumerator(i)
 		c.str("\n")
 		c.tabs(lvl + 1)
 		if e.Name == "" {
 			e.Name = "__unnamed"
 		}
-		ident := d.n.newIdent(e.Name)
-		c.str(ident)
+		c.str(d.ident(e.Name))
 		c.str(" = ")
 		c.enumValue(t, e.Value)
 		c.str(",")
@@ -694,7 +705,7 @@ func (d *cDump) enumBody(t Type, lvl int, name string) {
 	if n == 0 { // a declaration whose definition the BTF lacks; C wants one enumerator
 		c.str("\n")
 		c.tabs(lvl + 1)
-		c.str(d.n.newIdent("__empty_enum_" + name))
+		c.str(d.ident("__empty_enum_" + name))
 		c.str(" = 0,")
 	}
 	c.str("\n")

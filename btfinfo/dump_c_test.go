@@ -384,8 +384,7 @@ func againstBpftool(t *testing.T, trap cTrap, raw []byte, ours *BTF) {
 		return // a hole of 100 kB is 12,500 lines there
 	}
 	theirs := clang(t, useAll(bpftoolC(t, raw)), binary.LittleEndian)
-	ess := func(t Type) string { return EssentialName(t.Name()) }
-	diff := diffShapes(cShapes{b: theirs, name: ess}.all(), cShapes{b: ours, name: ess}.all())
+	diff := diffShapes(cShapes{b: theirs, name: essential}.all(), cShapes{b: ours, name: essential}.all())
 	if (len(diff) != 0) != (trap.bpftool != "") {
 		t.Errorf("differs from bpftool: %v, expected %q", diff, trap.bpftool)
 	}
@@ -611,22 +610,20 @@ func TestDumpCKernels(t *testing.T) {
 	for name, b := range wholeKernels(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ours := clang(t, useAll(dumpC(t, b)), b.ByteOrder())
+			ours := compileParts(t, dumpC(t, b), b.ByteOrder())
 			want := original(b).all()
-			wrong := diffShapes(want, cShapes{b: ours, name: Type.Name}.all())
+			wrong := diffShapes(want, shapesOf(ours, Type.Name))
+			reason := reasonsOf(b)
 			for typ, d := range wrong {
-				if reason := reasonsOf(b)(typ); reason != reasonVaList {
+				if reason(typ) != reasonVaList {
 					t.Errorf("%s %s", typ, d)
 				}
 			}
 			t.Logf("%d types as in the kernel, %d not", len(want)-len(wrong), len(wrong))
 
 			needTool(t, "bpftool")
-			theirs := clang(t, useAll(bpftoolC(t, rawOf(b))), b.ByteOrder())
-			ess := func(t Type) string { return EssentialName(t.Name()) }
-			tShapes := cShapes{b: theirs, name: ess}.all()
-			diff := diffShapes(tShapes, cShapes{b: ours, name: ess}.all())
-			reason := reasonsOf(b)
+			theirs := shapesOf(compileParts(t, bpftoolC(t, rawOf(b)), b.ByteOrder()), essential)
+			diff := diffShapes(theirs, shapesOf(ours, essential))
 			why := map[string][]string{}
 			for typ, d := range diff {
 				r := reason(typ)
@@ -635,7 +632,7 @@ func TestDumpCKernels(t *testing.T) {
 				}
 				why[r] = append(why[r], typ)
 			}
-			t.Logf("%d types as bpftool has them, %d not", len(tShapes)-len(diff), len(diff))
+			t.Logf("%d types as bpftool has them, %d not", len(theirs)-len(diff), len(diff))
 			for r, list := range why {
 				slices.Sort(list)
 				t.Logf("bpftool: %s: %s", r, strings.Join(list, ", "))
@@ -666,7 +663,11 @@ const (
 // contains by value.
 func reasonsOf(b *BTF) func(name string) string {
 	memo := map[ID]string{}
-	layout := &cDump{b: b, n: newCNames(b), geoms: map[ID]cGeom{}, w: cWriter{ptrSize: b.PointerSize()}}
+	names, err := newCNames(b)
+	if err != nil {
+		panic(err)
+	}
+	layout := &cDump{b: b, n: names, geoms: map[ID]cGeom{}, w: cWriter{ptrSize: b.PointerSize()}}
 	var byValue func(id ID) string
 	byValue = func(id ID) string {
 		if r, ok := memo[id]; ok {

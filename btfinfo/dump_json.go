@@ -85,6 +85,7 @@ func DumpJSON(w io.Writer, b *BTF, opts DumpOptions) error {
 	if err != nil {
 		return fmt.Errorf("encoding the header: %w", err)
 	}
+	lw := limitText(w, b)
 	var out bytes.Buffer
 	out.Write(head[:len(head)-1])
 	out.WriteString(`,"types":[`)
@@ -94,21 +95,40 @@ func DumpJSON(w io.Writer, b *BTF, opts DumpOptions) error {
 	err = eachSelected(b, opts.Names, func(t Type) error {
 		out.WriteString(sep)
 		sep = ","
+		if nameBytes(t) > maxShown {
+			return textErr()
+		}
 		if err := enc.Encode(jsonType(b, t)); err != nil {
 			return fmt.Errorf("encoding type [%d]: %w", t.ID(), err)
 		}
 		if out.Len() < 1<<16 {
 			return nil
 		}
-		_, err := out.WriteTo(w)
+		_, err := out.WriteTo(lw)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	out.WriteString("]}\n")
-	_, err = out.WriteTo(w)
+	_, err = out.WriteTo(lw)
 	return err
+}
+
+// nameBytes is the length of all names in a type's record.
+func nameBytes(t Type) int {
+	n := len(t.Name())
+	for i, vlen := 0, t.Vlen(); i < vlen && n <= maxShown; i++ {
+		switch t.Kind() {
+		case KindStruct, KindUnion:
+			n += len(t.Member(i).Name)
+		case KindEnum, KindEnum64:
+			n += len(t.Enumerator(i).Name)
+		case KindFuncProto:
+			n += len(t.Param(i).Name)
+		}
+	}
+	return n
 }
 
 func jsonType(b *BTF, t Type) JSONType {

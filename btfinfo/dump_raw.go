@@ -13,20 +13,15 @@ import (
 // Names are written as they are but for control characters, quotes and bytes beyond ASCII, which are escaped as in Go.
 // The types of a base are not repeated for split BTF.
 func DumpRaw(w io.Writer, b *BTF, opts DumpOptions) error {
-	r := rawWriter{b: b}
+	r := rawWriter{b: b, w: limitText(w, b)}
 	err := eachSelected(b, opts.Names, func(t Type) error {
 		r.typ(t)
-		if len(r.out) < 1<<16 {
-			return nil
-		}
-		_, err := w.Write(r.out)
-		r.out = r.out[:0]
-		return err
+		return r.err
 	})
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(r.out)
+	_, err = r.w.Write(r.out)
 	return err
 }
 
@@ -54,7 +49,9 @@ func eachSelected(b *BTF, names []string, f func(Type) error) error {
 
 type rawWriter struct {
 	b   *BTF
+	w   io.Writer
 	out []byte
+	err error
 }
 
 func (r *rawWriter) str(s string) { r.out = append(r.out, s...) }
@@ -69,6 +66,12 @@ func (r *rawWriter) field(key string, v uint64) {
 
 // name writes a quoted name, "(anon)" for none.
 func (r *rawWriter) name(s string) {
+	if len(r.out) > 1<<16 {
+		if r.err == nil {
+			_, r.err = r.w.Write(r.out)
+		}
+		r.out = r.out[:0]
+	}
 	if s == "" {
 		s = "(anon)"
 	}

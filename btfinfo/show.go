@@ -22,6 +22,7 @@ func Show(w io.Writer, b *BTF, names []string) error {
 	if err != nil {
 		return err
 	}
+	lw := limitText(w, b)
 	count := map[string]int{}
 	for _, id := range ids {
 		count[b.Type(id).Name()]++
@@ -45,7 +46,7 @@ func Show(w io.Writer, b *BTF, names []string) error {
 		if s.w.err != nil {
 			return s.w.err
 		}
-		if _, err := w.Write(s.w.out); err != nil {
+		if _, err := lw.Write(s.w.out); err != nil {
 			return err
 		}
 		s.w.out = s.w.out[:0]
@@ -112,6 +113,9 @@ func (s *shower) show(t Type) {
 			of := s.b.Type(v.Type)
 			start := len(c.out)
 			c.declare(of.Ref(), shown(of.Name()), 0)
+			if c.flush(); c.err != nil {
+				return
+			}
 			c.str(";")
 			s.comment(start, 0, fmt.Sprintf("%5d %5d", v.Off, v.Size))
 		}
@@ -155,6 +159,9 @@ func (s *shower) body(t Type, lvl int) {
 func (s *shower) values(t Type, lvl int) {
 	c := &s.w
 	for i, n := 0, t.Vlen(); i < n; i++ {
+		if c.flush(); c.err != nil {
+			return
+		}
 		e := t.Enumerator(i)
 		c.tabs(lvl + 1)
 		c.str(shown(e.Name) + " = " + enumValue(t, e) + ",\n")
@@ -177,7 +184,10 @@ func (s *shower) members(t Type, lvl int) {
 	isStruct := t.Kind() == KindStruct
 	var sum showSums
 	end := uint64(0) // bit behind the last member, from the start of t
-	for i, n := 0, t.Vlen(); i < n && c.err == nil; i++ {
+	for i, n := 0, t.Vlen(); i < n; i++ {
+		if c.flush(); c.err != nil {
+			return
+		}
 		m := t.Member(i)
 		off, bits := s.b.MemberBits(m)
 		size, sized := s.b.SizeOf(m.Type)
@@ -195,6 +205,9 @@ func (s *shower) members(t Type, lvl int) {
 		}
 		lines := s.line
 		c.declare(m.Type, "\x00"+shown(m.Name), lvl+1)
+		if c.err != nil {
+			return
+		}
 		if s.behindPointer(m.Type) {
 			s.line = lines
 		}
@@ -228,7 +241,7 @@ func (s *shower) members(t Type, lvl int) {
 		if n := s.padding(m.Type); n > 0 && bits == 0 && m.Name != "" {
 			sum.padded++
 			sum.padding += n
-			c.str("\n")
+			s.blank()
 			c.tabs(lvl + 1)
 			c.str(fmt.Sprintf("/* XXX last struct has %s of padding */\n\n", count(n, "byte")))
 		}
@@ -308,18 +321,16 @@ func (s *shower) comment(start, lvl int, text string) {
 		typ, name, _ := strings.Cut(decl, "\x00")
 		typ = strings.TrimRight(typ, " ")
 		width := max(26-8*lvl, 0)
-		c.str(typ)
-		if strings.HasSuffix(typ, "(*") {
-			c.str(name)
-			width = len(typ) + len(name)
-		} else {
-			c.str(strings.Repeat(" ", max(width-len(typ), 0)))
-			if name != ";" {
-				c.str(" ")
-			}
-			c.str(name)
-			width = max(width, len(typ)) + 1 + len(name)
+		if at := strings.Index(typ, " (*"); at >= 0 { // a pointer to a function or an array
+			typ, name = typ[:at], typ[at+1:]+name
 		}
+		c.str(typ)
+		c.str(strings.Repeat(" ", max(width-len(typ), 0)))
+		if name != ";" {
+			c.str(" ")
+		}
+		c.str(name)
+		width = max(width, len(typ)) + 1 + len(name)
 		c.str(strings.Repeat(" ", max(1, 49-8*lvl-width)))
 	}
 	c.str("/* " + text + " */\n")
@@ -340,6 +351,13 @@ func (s *shower) boundary(at uint64, lvl int) {
 	s.w.str(fmt.Sprintf("/* --- cacheline %d boundary (%d bytes)%s --- */\n", n, n*cacheLine, ago))
 }
 
+// blank writes an empty line where there is none yet.
+func (s *shower) blank() {
+	if n := len(s.w.out); n < 2 || s.w.out[n-1] != '\n' || s.w.out[n-2] != '\n' {
+		s.w.str("\n")
+	}
+}
+
 // hole writes and counts the unused bits from bit a to bit z: the rest of a byte, then whole bytes, then bits before a
 // bitfield.
 func (s *shower) hole(a, z uint64, lvl int, sum *showSums) {
@@ -350,13 +368,13 @@ func (s *shower) hole(a, z uint64, lvl int, sum *showSums) {
 		if n == 0 {
 			return
 		}
-		s.w.str("\n")
+		s.blank()
 		s.w.tabs(lvl + 1)
 		s.w.str(fmt.Sprintf("/* XXX %s hole, try to pack */\n", count(n, unit)))
 	}
 	line(bits, "bit")
 	line(bytes, "byte")
-	s.w.str("\n")
+	s.blank()
 	if bits > 0 {
 		sum.bitHoles++
 		sum.holeBits += bits
@@ -375,7 +393,7 @@ func (s *shower) summary(t Type, sum showSums, end uint64) {
 			c.str("\t/* " + strings.Join(parts, ", ") + " */\n")
 		}
 	}
-	c.str("\n")
+	s.blank()
 	line(fmt.Sprintf("size: %d", size), fmt.Sprintf("cachelines: %d", (size+cacheLine-1)/cacheLine), fmt.Sprintf("members: %d", t.Vlen()))
 	if t.Kind() == KindStruct {
 		var parts []string

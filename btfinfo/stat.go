@@ -28,7 +28,7 @@ type Stat struct {
 	StructOps   int      `json:"struct_ops"`  // structs bpf_struct_ops_*
 	Kfuncs      int      `json:"kfuncs"`      // FUNCs with the DECL_TAG bpf_kfunc; 0 before pahole 1.27 wrote it
 	PercpuVars  int      `json:"percpu_vars"` // variables of the section .data..percpu
-	Sections    []string `json:"sections"`    // DATASECs, sorted
+	Sections    []string `json:"sections"`    // DATASECs, sorted; at most 100
 
 	Duplicates    int         `json:"duplicates"`     // names that several structs, unions or enums have
 	TopDuplicates []Duplicate `json:"top_duplicates"` // at most 10, the most frequent first
@@ -48,6 +48,12 @@ type Duplicate struct {
 	Count int    `json:"count"`
 }
 
+// statName is the tag of a type without a copy of its name.
+type statName struct{ word, name string }
+
+// maxStatSections is how many names of sections Stat holds. A kernel has one, an object a dozen.
+const maxStatSections = 100
+
 // maxDuplicates is how many names TopDuplicates holds.
 const maxDuplicates = 10
 
@@ -61,7 +67,7 @@ func NewStat(b *BTF) Stat {
 		s.BaseTypes, s.BaseStrings = b.base.NumTypes()-1, int(b.base.strEnd())
 	}
 	var kinds [len(kindNames)]KindStat
-	names := map[string]int{}
+	names := map[statName]int{}
 	kfuncs := map[ID]bool{}
 	for id := b.first; int(id) < b.NumTypes(); id++ {
 		t := b.Type(id)
@@ -79,7 +85,7 @@ func NewStat(b *BTF) Stat {
 		switch k {
 		case KindStruct, KindUnion, KindEnum, KindEnum64:
 			if name != "" && t.Vlen() > 0 {
-				names[tagWord(t)+name]++
+				names[statName{tagWord(t), name}]++
 			}
 			if k == KindStruct && strings.HasPrefix(name, "bpf_struct_ops_") && name != "bpf_struct_ops_common_value" {
 				s.StructOps++
@@ -97,7 +103,9 @@ func NewStat(b *BTF) Stat {
 				s.LSMHooks++
 			}
 		case KindDatasec:
-			s.Sections = append(s.Sections, name)
+			if len(s.Sections) < maxStatSections {
+				s.Sections = append(s.Sections, name)
+			}
 			if name == ".data..percpu" {
 				s.PercpuVars += t.Vlen()
 			}
@@ -115,20 +123,30 @@ func NewStat(b *BTF) Stat {
 			s.Kinds = append(s.Kinds, ks)
 		}
 	}
+	type dup struct {
+		statName
+		n int
+	}
+	var dups []dup
 	for name, n := range names {
 		if n > 1 {
 			s.Duplicates++
-			s.TopDuplicates = append(s.TopDuplicates, Duplicate{name, n})
+			dups = append(dups, dup{name, n})
 		}
 	}
-	sort.Slice(s.TopDuplicates, func(i, j int) bool {
-		a, b := s.TopDuplicates[i], s.TopDuplicates[j]
-		if a.Count != b.Count {
-			return a.Count > b.Count
+	sort.Slice(dups, func(i, j int) bool {
+		a, b := dups[i], dups[j]
+		if a.n != b.n {
+			return a.n > b.n
 		}
-		return a.Name < b.Name
+		if a.name != b.name {
+			return a.name < b.name
+		}
+		return a.word < b.word
 	})
-	s.TopDuplicates = s.TopDuplicates[:min(len(s.TopDuplicates), maxDuplicates)]
+	for _, d := range dups[:min(len(dups), maxDuplicates)] {
+		s.TopDuplicates = append(s.TopDuplicates, Duplicate{d.word + d.name, d.n})
+	}
 	return s
 }
 
