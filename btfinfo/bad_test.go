@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,6 +129,8 @@ func TestOpenBad(t *testing.T) {
 			fmt.Sprintf("in: ELF: .BTF: the section is said to be 1048576 bytes at 0x40 of the file, which has %d of them", len(elfWith(nil))-64), ""},
 		{".BTF huge", withBTF(testSection{data: raw, edit: put64(32, 1<<60)}), nil, "in: ELF: .BTF: the section is 1152921504606846976 bytes, the limit is 33554432", ""},
 		{".BTF damaged", withBTF(testSection{data: edited(raw, 24+7, 0x1f)}), nil, "in: ELF: .BTF: at 0x18: type [1] has kind 31, known are 1 to 19", "newer than this"},
+		{".BTF damaged in a large vmlinux", zstdOf(withBTF(testSection{data: edited(raw, 24+7, 0x1f)}, testSection{name: ".tail", data: make([]byte, inflatedHead+2*inflatedTail)})), nil,
+			"in: zstd: ELF: .BTF: at 0x18: type [1] has kind 31, known are 1 to 19", "newer than this"},
 		{".BTF.base damaged", withBTF(testSection{data: mod}, testSection{name: ".BTF.base", data: raw[:30]}), nil,
 			fmt.Sprintf("in: ELF: .BTF.base: at 0x10: BTF strings end at byte %d after the header, have 6", len(raw)-24), ""},
 		{".BTF of a module alone", withBTF(testSection{data: mod}), nil, "in: ELF: .BTF: this BTF continues that of the kernel it was built for, which is not given", "--base vmlinux"},
@@ -143,6 +146,7 @@ func TestOpenBad(t *testing.T) {
 		{"gzip of text", gzipped([]byte("hello, world\n")), nil, "in: gzip: at 0x0: neither BTF nor anything known to hold it: starts with 68 65 6c 6c 6f 2c 20 77", ""},
 		{"gzip header", gz[:5], nil, "in: gzip: gzip data is damaged after 0 expanded bytes: the data ends too early", ""},
 		{"xz damaged", edited(xz, 2000, 1, 2, 3, 4), nil, "in: xz: xz data is damaged after 0 expanded bytes: xz: data is corrupt", ""},
+		{"xz filter", xzOptions(payloads[1].read(t)), nil, "in: xz: xz data that needs a filter or a dictionary that is not supported: xz: compression options not supported", "xz -d"},
 		{"lzop block", edited(payloads[10].read(t), 50, 0xff, 0xff, 0xff, 0xff), nil, "in: lzop: lzop data is damaged after 0 expanded bytes: LZO data is damaged", ""},
 		{"lzop Adler-32", edited(payloads[10].read(t), 47, 0), nil, "in: lzop: lzop data is damaged after 0 expanded bytes: an lzop block has the Adler-32 checksum 0xd220d32d, want 0xd200d32d", ""},
 		{"lzop CRC-32", edited(payloads[11].read(t), 47, 0), nil, "in: lzop: lzop data is damaged after 0 expanded bytes: an lzop block has the CRC-32 checksum 0x037ff5b9, want 0x0300f5b9", ""},
@@ -199,6 +203,15 @@ func TestOpenBad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// xzOptions makes of xz data one whose block asks for a filter that does not exist.
+func xzOptions(data []byte) []byte {
+	// After the stream header (12 bytes): block header size, flags, filter id, size of its properties … and a CRC-32.
+	data = edited(data, 14, 0x3e)
+	size := (int(data[12]) + 1) * 4
+	le.PutUint32(data[12+size-4:], crc32.ChecksumIEEE(data[12:12+size-4]))
+	return data
 }
 
 func repeat(f tarFile, n int) (fs []tarFile) {

@@ -105,8 +105,19 @@ func sniff(head []byte) format {
 // it is filled, which expandLimit bounds.
 const maxWindow = 128 << 20
 
-// newDecompressor returns a reader of the data that r holds in the given format.
-func newDecompressor(r io.Reader, f format, once bool) (io.Reader, error) {
+// newDecompressor returns a reader of the data that r holds in the given format. used, where not nil, is one that was
+// made for the same data before: its window is taken over, so that a second pass does not take the memory twice.
+func newDecompressor(r io.Reader, f format, once bool, used io.Reader) (io.Reader, error) {
+	switch used := used.(type) {
+	case *xz.Reader:
+		err := used.Reset(r)
+		if err == nil && once {
+			used.Multistream(false)
+		}
+		return used, err
+	case *zstd.Decoder:
+		return used, used.Reset(r)
+	}
 	switch f {
 	case formatGzip:
 		z, err := gzip.NewReader(r)
@@ -147,6 +158,7 @@ type inflated struct {
 	limit  int64 // bytes that it may expand to
 
 	r    io.Reader // nil: at the start
+	used io.Reader // what r was before, nil at first
 	pos  int64     // of r
 	end  int64     // -1: not known yet
 	err  error     // what ended r, io.EOF included
@@ -164,10 +176,12 @@ func newInflated(in *input, f format, limit int64) *inflated {
 }
 
 func (z *inflated) close() {
-	if c, ok := z.r.(*zstd.Decoder); ok {
-		c.Close()
+	for _, r := range []io.Reader{z.r, z.used} {
+		if c, ok := r.(*zstd.Decoder); ok {
+			c.Close()
+		}
 	}
-	z.r = nil
+	z.r, z.used = nil, nil
 }
 
 func (z *inflated) ReadAt(p []byte, off int64) (int, error) {
@@ -183,7 +197,7 @@ func (z *inflated) ReadAt(p []byte, off int64) (int, error) {
 			i := int(at % inflatedTail)
 			n += copy(p[n:], z.tail[i:min(inflatedTail, i+int(min(z.pos-at, inflatedTail)))])
 		case at < z.pos:
-			z.close()
+			z.r, z.used = nil, z.r
 			z.pos, z.err = 0, nil
 		case z.err != nil:
 			return n, z.err
@@ -207,7 +221,7 @@ func (z *inflated) fill(at int64) {
 		if size < 0 {
 			size = 1<<63 - 1
 		}
-		r, err := newDecompressor(io.NewSectionReader(z.in.r, 0, size), z.format, z.in.once)
+		r, err := newDecompressor(io.NewSectionReader(z.in.r, 0, size), z.format, z.in.once, z.used)
 		if err != nil {
 			z.err = z.damaged(err)
 			return
@@ -264,6 +278,12 @@ func (z *inflated) damaged(err error) error {
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = errors.New("the data ends too early")
+	}
+	if errors.Is(err, xz.ErrOptions) || errors.Is(err, xz.ErrMemlimit) {
+		return &Error{
+			Off: -1, Msg: "xz data that needs a filter or a dictionary that is not supported", Err: err,
+			Hint: "expand the file with xz -d, and open what comes out",
+		}
 	}
 	return &Error{
 		Off: -1, Msg: fmt.Sprintf("%s data is damaged after %d expanded bytes", z.format, z.pos), Err: err,

@@ -334,7 +334,8 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 		}
 		return nil, e
 	}
-	if s.btf != nil && s.off == int64(btf.off) && uint64(len(s.raw)) <= btf.len && btf.flags&shfCompressed == 0 {
+	passed := s.raw != nil && s.off == int64(btf.off) && uint64(len(s.raw)) <= btf.len && btf.flags&shfCompressed == 0
+	if passed && s.btf != nil {
 		file.BTF, file.Raw = s.btf, s.raw
 		o.step(".BTF")
 		return file, nil
@@ -349,7 +350,9 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 			return nil, atSection(err, ".BTF.base", false)
 		}
 	}
-	if file.Raw, err = f.data(btf, maxBTF); err != nil {
+	if passed { // the survey met it, but it is no kernel's, or damaged
+		file.Raw = s.raw
+	} else if file.Raw, err = f.data(btf, maxBTF); err != nil {
 		return nil, err
 	}
 	if err := o.parse(file, ".BTF", own); err != nil {

@@ -9,9 +9,9 @@ import (
 // It finds the BTF in images without sections (arm64 Image), and spares compressed vmlinux files a second pass.
 type survey struct {
 	banner Banner
-	off    int64 // of the BTF in the input
-	raw    []byte
-	btf    *BTF // nil where none was found
+	off    int64  // of raw in the input
+	raw    []byte // what begins like BTF and is complete, the last where there are several
+	btf    *BTF   // raw parsed; nil where no BTF was found
 }
 
 const (
@@ -114,10 +114,11 @@ func (s *survey) try(in *input, off int64) (next int64, err error) {
 		}
 		return 0, err
 	}
+	s.off, s.raw = off, raw
 	b, err := parseOwned(raw, nil)
 	if err != nil || len(b.Named("task_struct", KindStruct)) == 0 {
 		return off + 4, nil
 	}
-	s.off, s.raw, s.btf = off, raw, b
+	s.btf = b
 	return off + int64(len(raw)), nil
 }
