@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -401,6 +402,99 @@ func bpftoolC(t testing.TB, raw []byte) string {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// Structs and unions that nobody thought of: any members at any places, as packed, aligned and bitfields give them.
+func TestDumpCRandom(t *testing.T) {
+	t.Parallel()
+	const seeds, perSeed = 6, 400
+	for seed := range uint64(seeds) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		bld := btfbuild.New()
+		k := bld.Kernelish(8)
+		i := k["int"]
+		type sized struct {
+			id          btfbuild.ID
+			size, align uint32 // bytes
+		}
+		plain := []sized{{k["char"], 1, 1}, {k["short int"], 2, 2}, {i, 4, 4}, {k["long int"], 8, 8}, {bld.Ptr(i), 8, 8},
+			{bld.Array(k["char"], i, 5), 5, 1}, {bld.Array(i, i, 3), 12, 4}, {bld.Enum("tiny", 1, val("TINY", 1)), 1, 1},
+			{bld.Int("__int128", 16, btfbuild.Signed), 16, 16}}
+		ints := []sized{{k["unsigned char"], 1, 1}, {k["short int"], 2, 2}, {k["unsigned int"], 4, 4}, {k["long long unsigned int"], 8, 8}}
+		for n := range perSeed {
+			var members []btfbuild.Member
+			at := uint32(0) // bits
+			packed := rnd.IntN(3) == 0
+			align := uint32(1)
+			vlen := rnd.IntN(9)
+			for m := range vlen {
+				name := fmt.Sprintf("m%d", m)
+				if rnd.IntN(6) == 0 {
+					at += uint32(rnd.IntN(200))
+				}
+				if rnd.IntN(3) == 0 {
+					typ := ints[rnd.IntN(len(ints))]
+					bits := 1 + uint32(rnd.IntN(int(8*typ.size)))
+					if unit := 8 * typ.align; !packed && at%unit+bits > unit {
+						at = (at + unit - 1) / unit * unit
+					}
+					members = append(members, mem(name, typ.id, at, bits))
+					at += bits
+					align = max(align, typ.align)
+					continue
+				}
+				typ := plain[rnd.IntN(len(plain))]
+				unit := 8 * typ.align
+				if packed {
+					unit = 8
+				}
+				at = (at + unit - 1) / unit * unit
+				members = append(members, mem(name, typ.id, at, 0))
+				at += 8 * typ.size
+				align = max(align, typ.align)
+			}
+			size := (at + 7) / 8
+			if !packed {
+				size = (size + align - 1) / align * align
+			}
+			if rnd.IntN(5) == 0 {
+				size += uint32(rnd.IntN(40))
+			}
+			name := fmt.Sprintf("r%d", n)
+			var id btfbuild.ID
+			if rnd.IntN(8) == 0 && vlen > 0 {
+				for m := range members {
+					members[m].Off = 0
+				}
+				id = bld.Union(name, max(size, 16), members...)
+				size = max(size, 16)
+			} else {
+				id = bld.Struct(name, size, members...)
+			}
+			if rnd.IntN(4) == 0 {
+				// Whoever contains it can't know its alignment: any place does.
+				plain = append(plain, sized{id, size, 1 << rnd.IntN(5)})
+			}
+		}
+		b, err := Parse(bld.Bytes(binary.LittleEndian))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := dumpC(t, b)
+		got := clang(t, useAll(c), binary.LittleEndian)
+		diff := diffShapes(original(b).all(), cShapes{b: got, name: Type.Name}.all())
+		for name, d := range diff {
+			if strings.Contains(d, "__pad") {
+				continue // a hole too large for unnamed bitfields
+			}
+			_, text, _ := strings.Cut(c, name+" {")
+			text, _, _ = strings.Cut(text, "\n\n")
+			t.Errorf("seed %d: %s %s\n%s {%s", seed, name, d, name, text)
+			if len(diff) > 3 {
+				break
+			}
+		}
+	}
 }
 
 // Pointers and longs of 4 bytes can't be compiled for BPF; assertions for arm say whether the layout is right.

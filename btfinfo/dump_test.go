@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -325,49 +326,98 @@ func FuzzDump(f *testing.F) {
 	for _, order := range btfbuild.Orders() {
 		b := btfbuild.New()
 		everyKind(b)
-		f.Add(b.Bytes(order))
+		f.Add(b.Bytes(order), []byte{})
+		all := btfbuild.New()
+		k := all.Kernelish(8)
 		for _, trap := range cTraps {
 			b := btfbuild.New()
 			trap.build(b, b.Kernelish(8))
-			f.Add(b.Bytes(order))
+			f.Add(b.Bytes(order), []byte{0, 0, 0, 0})
+			trap.build(all, k)
 		}
+		f.Add(all.Bytes(order), []byte{1, 0, 4, 1})
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data, edits []byte) {
+		// An edit puts one byte into a word of the types: most other changes don't get past Parse. It is where (2 bytes),
+		// which byte of the word, and the new value.
+		if len(data) > btfHeaderLen && len(edits)%4 == 0 {
+			data = bytes.Clone(data)
+			words := data[btfHeaderLen : btfHeaderLen+(len(data)-btfHeaderLen)/4*4]
+			for ; len(edits) > 0 && len(words) > 0; edits = edits[4:] {
+				at := 4 * (int(binary.LittleEndian.Uint16(edits)) % (len(words) / 4))
+				words[at+int(edits[2]%4)] = edits[3]
+			}
+		}
 		b, err := Parse(data)
 		if err != nil {
 			return
 		}
-		start := time.Now()
-		refused := func(err error) {
-			var e *Error
-			if err != nil && (!errors.As(err, &e) || e.Msg == "") {
-				t.Fatalf("an error of another kind: %v", err)
-			}
-		}
-		var names []string
-		for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
-			if name := b.Type(id).Name(); name != "" && !strings.Contains(name, " ") && len(names) < 100 {
-				names = append(names, name)
-			}
-		}
-		var out bytes.Buffer
-		refused(DumpC(&out, b, DumpOptions{}))
-		refused(DumpC(&out, b, DumpOptions{Names: names}))
-		refused(DumpRaw(&out, b, DumpOptions{}))
-		refused(Show(&out, b, names))
-		refused(NewStat(b).Write(&out))
-		out.Reset()
-		err = DumpJSON(&out, b, DumpOptions{})
-		refused(err)
-		if err == nil && !json.Valid(out.Bytes()) {
-			t.Fatal("no valid JSON")
-		}
-		_, err = b.Select([]string{"no such name"})
-		refused(err)
-		if d := time.Since(start); d > 10*time.Second {
-			t.Fatalf("took %v for %d bytes", d, len(data))
-		}
+		dumpAll(t, b, len(data))
 	})
+}
+
+// dumpAll prints b in all ways and holds time, errors and the form of the output against what is promised.
+func dumpAll(t *testing.T, b *BTF, size int) {
+	t.Helper()
+	start := time.Now()
+	refused := func(err error) {
+		var e *Error
+		if err != nil && (!errors.As(err, &e) || e.Msg == "") {
+			t.Fatalf("an error of another kind: %v", err)
+		}
+	}
+	var names []string
+	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
+		if name := b.Type(id).Name(); name != "" && !strings.Contains(name, " ") && len(names) < 100 {
+			names = append(names, name)
+		}
+	}
+	var out bytes.Buffer
+	refused(DumpC(&out, b, DumpOptions{}))
+	refused(DumpC(&out, b, DumpOptions{Names: names}))
+	refused(DumpRaw(&out, b, DumpOptions{}))
+	refused(Show(&out, b, names))
+	refused(NewStat(b).Write(&out))
+	out.Reset()
+	err := DumpJSON(&out, b, DumpOptions{})
+	refused(err)
+	if err == nil && !json.Valid(out.Bytes()) {
+		t.Fatal("no valid JSON")
+	}
+	_, err = b.Select([]string{"no such name"})
+	refused(err)
+	if d := time.Since(start); d > 10*time.Second {
+		t.Fatalf("took %v for %d bytes", d, size)
+	}
+}
+
+// Damage in one to six bytes of sound types, many times over.
+func TestDumpDamaged(t *testing.T) {
+	t.Parallel()
+	bld := btfbuild.New()
+	everyKind(bld)
+	k := bld.Kernelish(8)
+	for _, trap := range cTraps {
+		trap.build(bld, k)
+	}
+	sound := bld.Bytes(binary.LittleEndian)
+	words := int(binary.LittleEndian.Uint32(sound[12:])) / 4
+	rnd := rand.New(rand.NewPCG(1, 2))
+	parsed := 0
+	for range 3000 {
+		data := bytes.Clone(sound)
+		for range 1 + rnd.IntN(6) {
+			// The low bytes of ids and sizes are where damage stays valid most often.
+			data[btfHeaderLen+4*rnd.IntN(words)+min(rnd.IntN(4), rnd.IntN(4))] = byte(rnd.Uint32())
+		}
+		if b, err := Parse(data); err == nil {
+			parsed++
+			dumpAll(t, b, len(data))
+		}
+	}
+	if parsed < 100 {
+		t.Errorf("%d of 3000 got past Parse: the test tests nothing", parsed)
+	}
 }
 
 // One long name that many types share must not become a long text, nor much memory.
