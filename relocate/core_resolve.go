@@ -37,9 +37,29 @@ type trail struct {
 func NewResolver(obj *Object, target *Target) *Resolver {
 	return &Resolver{obj: obj, target: target, resolverState: resolverState{
 		roots:   make(map[btfinfo.ID]*rootCands),
-		ptrSize: target.Vmlinux.PointerSize(),
+		ptrSize: pointerSize(target.Vmlinux),
 		steps:   maxTotalSteps,
 	}}
+}
+
+// pointerSize guesses the size of a kernel's pointers in bytes, as determine_ptr_size of libbpf's btf.c does: it is that of
+// the first integer of 4 or 8 bytes that is called long in any spelling; 8 where there is none.
+func pointerSize(b *btfinfo.BTF) uint32 {
+	for b.Base() != nil {
+		b = b.Base()
+	}
+	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
+		t := b.Type(id)
+		if t.Kind() != btfinfo.KindInt || t.Size() != 4 && t.Size() != 8 {
+			continue
+		}
+		switch t.Name() {
+		case "long", "long int", "int long", "unsigned long", "long unsigned", "unsigned long int", "unsigned int long",
+			"long unsigned int", "long int unsigned", "int unsigned long", "int long unsigned":
+			return t.Size()
+		}
+	}
+	return 8
 }
 
 // Resolve resolves one record, without the texts: see (*Result).Explain.

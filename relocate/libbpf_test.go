@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,8 +108,13 @@ func toolObjects(t testing.TB) (objs []*Object, data [][]byte) {
 	return objs, data
 }
 
-// libbpfRelo builds testdata/oracle/libbpf_relo.c, with the libbpf in CORECHECK_LIBBPF_DIR or the installed one.
 func libbpfRelo(t testing.TB) string {
+	t.Helper()
+	return libbpfOracle(t, "libbpf_relo")
+}
+
+// libbpfOracle builds a program of testdata/oracle, with the libbpf in CORECHECK_LIBBPF_DIR or the installed one.
+func libbpfOracle(t testing.TB, name string) string {
 	t.Helper()
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		t.Skip("this machine is big endian: the instructions that libbpf_relo prints are not read here")
@@ -115,8 +122,8 @@ func libbpfRelo(t testing.TB) string {
 	if _, err := exec.LookPath("cc"); err != nil {
 		t.Skip("no C compiler on this machine: libbpf is not asked")
 	}
-	bin := filepath.Join(t.TempDir(), "libbpf_relo")
-	args := []string{"-O2", "-Wall", "-Wextra", "-Werror", "-o", bin, "../testdata/oracle/libbpf_relo.c"}
+	bin := filepath.Join(t.TempDir(), name)
+	args := []string{"-O2", "-Wall", "-Wextra", "-Werror", "-o", bin, "../testdata/oracle/" + name + ".c"}
 	if dir := os.Getenv("CORECHECK_LIBBPF_DIR"); dir != "" {
 		libs, _ := filepath.Glob(filepath.Join(dir, "usr/lib/*/libbpf.a"))
 		if len(libs) != 1 {
@@ -189,6 +196,8 @@ type libbpfComparison struct {
 	known       [2]atomic.Int64 // by index in libbpfDifferences
 	without     atomic.Int64    // objects without records
 	refused     sync.Map        // what libbpf did not relocate, and why
+	mutated     bool            // kernels may be such that libbpf crashes, or does not read them
+	crashed     atomic.Int64
 }
 
 // run asks libbpf about one object on all kernels, and returns the lines by kernel.
@@ -205,6 +214,15 @@ func (c *libbpfComparison) run(t *testing.T, path, only string, kernels []testKe
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if err != nil && c.mutated {
+		if len(kernels) == 1 {
+			c.crashed.Add(1)
+			return map[string][]libbpfLine{}
+		}
+		lines := c.run(t, path, only, kernels[:len(kernels)/2])
+		maps.Copy(lines, c.run(t, path, only, kernels[len(kernels)/2:]))
+		return lines
+	}
 	if err != nil {
 		t.Fatalf("libbpf_relo %s: %v\n%s", strings.Join(args, " "), err, stderr.Bytes())
 	}
@@ -315,6 +333,10 @@ func (c *libbpfComparison) compare(t *testing.T, o *Object, only *Program, k tes
 		case l.End != "":
 			whole = l.End == "ok"
 			if !whole && l.End != "relocation failed" {
+				if c.mutated {
+					c.refused.Store("kernels that libbpf does not read", true)
+					return true
+				}
 				if c.version.Load() >= 106 || !o.bigEndian() {
 					differ(nil, "%s on %s: libbpf did not come to the relocation: %s", o.Name, k.name, l.End)
 				}
@@ -380,6 +402,9 @@ func (c *libbpfComparison) compare(t *testing.T, o *Object, only *Program, k tes
 			}
 		}
 	}
+	if c.mutated && seen == 0 {
+		return true // libbpf crashed, or did not read the kernel
+	}
 	if !whole && !failed {
 		differ(nil, "%s on %s: libbpf failed the relocation, but no record", o.Name, k.name)
 	}
@@ -405,6 +430,9 @@ func (c *libbpfComparison) report(t *testing.T, kernels int) {
 		if n := c.known[i].Load(); n != 0 {
 			t.Logf("%d known differences %q: %s", n, d.name, d.reason)
 		}
+	}
+	if n := c.crashed.Load(); n != 0 {
+		t.Logf("libbpf crashed %d times", n)
 	}
 	if n := c.without.Load(); n != 0 {
 		t.Logf("%d objects have no CO-RE records", n)
@@ -459,4 +487,57 @@ func TestLibbpf(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestLibbpfMutated compares on kernels that no compiler makes: the types of the fixtures' kernels with some words changed.
+// The changes are the same in every run.
+func TestLibbpfMutated(t *testing.T) {
+	c := &libbpfComparison{bin: libbpfOracle(t, "libbpf_relo"), mutated: true}
+	const kernels = 1000
+	rnd := rand.New(rand.NewPCG(1, 2))
+	dir := t.TempDir()
+	var all []testKernel
+	for len(all) < kernels {
+		_, raw := coreBTF(t, []string{"k1", "k2"}[len(all)%2], "el")
+		mutateBTF(rnd, raw)
+		if _, err := btfinfo.Parse(raw); err == nil {
+			all = append(all, newTestKernel(t, dir, fmt.Sprintf("mutated-%d", len(all)), raw))
+		}
+	}
+	for _, name := range coreFixtures {
+		o := coreObject(t, name, "el")
+		data, err := os.ReadFile(o.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.object(t, o, data, all)
+	}
+	c.report(t, kernels)
+}
+
+// mutateBTF changes a few words of the types in little-endian BTF, so that most of the results still parse.
+func mutateBTF(rnd *rand.Rand, raw []byte) {
+	le := binary.LittleEndian
+	types := raw[le.Uint32(raw[4:])+le.Uint32(raw[8:]):][:le.Uint32(raw[12:])]
+	word := func(i int) []byte { return types[4*i : 4*i+4] }
+	n := len(types) / 4
+	for range 1 + rnd.IntN(40) {
+		at := word(rnd.IntN(n))
+		v := le.Uint32(at)
+		switch rnd.IntN(8) {
+		case 0, 1, 2: // what stands elsewhere: a name, an id, an offset, the shape of a type
+			v = le.Uint32(word(rnd.IntN(n)))
+		case 3:
+			v ^= 1 << 31 // kind_flag
+		case 4:
+			v ^= (1 + rnd.Uint32N(15)) << 24 // kind; encoding of an INT; size of a bitfield
+		case 5:
+			v += rnd.Uint32N(16)
+		case 6:
+			v -= rnd.Uint32N(16)
+		case 7:
+			v = rnd.Uint32N(256)
+		}
+		le.PutUint32(at, v)
+	}
 }
