@@ -18,7 +18,10 @@ type Object struct {
 
 	ByteOrder binary.ByteOrder
 	License   string
-	BTF       *btfinfo.BTF // nil where the object has no .BTF section
+	// Version is the section "version": the kernel that the object was made for, as LINUX_VERSION_CODE makes it. Kernels
+	// before 5.0 want their own for kprobes. 0: the object has none.
+	Version uint32
+	BTF     *btfinfo.BTF // nil where the object has no .BTF section
 
 	Programs []*Program // in the order of sections and offsets, as libbpf lists them
 	Funcs    []*Func    // every function: the programs' entries and subprograms, in the same order

@@ -198,6 +198,16 @@ func (d *objReader) readSections() error {
 				return err
 			}
 			d.o.License, _, _ = strings.Cut(string(b), "\x00")
+		case s.name == "version":
+			b, err := d.data(i)
+			if err != nil {
+				return err
+			}
+			if len(b) == 4 {
+				d.o.Version = d.order.Uint32(b)
+			} else {
+				d.refuse(d.errorf(s.name, -1, "%d bytes of kernel version, want 4", len(b)))
+			}
 		case s.name == "maps" && s.size > 0:
 			d.legacy = i
 			e := d.errorf(s.name, -1, "map definitions of the legacy kind: libbpf 1.0 and later refuses them")

@@ -45,7 +45,7 @@ var ciliumRefuses = map[string]string{
 	"initializing BTF map definitions":         "a map definition with an initial value, which libbpf does not look at",
 	"possible erroneous static qualifier":      "a static map, which libbpf refuses as well (a legacy one)",
 	"unsupported binding: STB_WEAK":            "weak maps",
-	"to be *Void, not":                        "it takes ksyms of type void only, not const void, nor typed ones",
+	"to be *Void, not":                         "it takes ksyms of type void only, not const void, nor typed ones",
 }
 
 // ciliumReads tells why cilium/ebpf v0.22 reads a program or map otherwise, "" where there is no known reason.

@@ -33,7 +33,7 @@ func openOne(t testing.TB, path string) *Object {
 func dump(o *Object) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("object %s: license %q, BTF %t", o.Name, o.License, o.BTF != nil)
+	line("object %s: license %q, version %#x, BTF %t", o.Name, o.License, o.Version, o.BTF != nil)
 	for _, r := range o.Refused {
 		line("refused: %s", r)
 	}
@@ -174,6 +174,32 @@ func TestObjects(t *testing.T) {
 				t.Errorf("%s has changed (-update rewrites it):\n%s", golden, diff(string(want), el))
 			}
 		})
+	}
+}
+
+// A function whose symbol the linker dropped (a weak one that another file overrides) leaves its code, lines and records
+// behind. Nothing of it counts: libbpf skips it (bpf_object__relocate_core of v1.7).
+func TestDroppedFunction(t *testing.T) {
+	t.Parallel()
+	e := edit(t, "programs.clang-14.el.o")
+	e.symbol("unused")[4] = stbWeak<<4 | sttNotype
+	objs, err := Read(bytes.NewReader(e.data), int64(len(e.data)), "dropped.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, whole := objs[0], openOne(t, fixture("programs.clang-14.el.o"))
+	if len(o.Funcs) != len(whole.Funcs)-1 || len(o.Relos) != len(whole.Relos) {
+		t.Errorf("%d functions and %d records, want %d and %d", len(o.Funcs), len(o.Relos), len(whole.Funcs)-1, len(whole.Relos))
+	}
+	for i, r := range whole.Relos {
+		if (r.Func.Name == "unused") != (o.Relos[i].Func == nil) {
+			t.Errorf("record %d of %s: function %v", i, r.Func.Name, o.Relos[i].Func)
+		}
+	}
+	for _, n := range o.Needs() {
+		if n.Name == "struct request.tags[2]" {
+			t.Errorf("need %s is of the dropped function", n)
+		}
 	}
 }
 
