@@ -63,6 +63,7 @@ func TestOpenBad(t *testing.T) {
 	gz := payloads[0].read(t)
 	xz := payloads[3].read(t)
 	bz := testBzImage(payloads[3].inImage(xz, len(kernel)))
+	bomb := zstdOf(append(testImage(arm64Magic, nil, nil), make([]byte, 48<<20)...))
 	chdr := func(kind uint32, size uint64, data ...byte) []byte {
 		b := make([]byte, 24, 24+len(data))
 		le.PutUint32(b, kind)
@@ -141,6 +142,7 @@ func TestOpenBad(t *testing.T) {
 		{"compressed section too long", withBTF(testSection{flags: shfCompressed, data: chdr(2, 10, zstdOf(raw)...)}), nil, "in: ELF: .BTF: at 0x8: the section is said to expand to 10 bytes, but does to more than 10", ""},
 		{"compressed section too short", withBTF(testSection{flags: shfCompressed, data: chdr(2, 9999, zstdOf(raw)...)}), nil, fmt.Sprintf("in: ELF: .BTF: at 0x8: the section is said to expand to 9999 bytes, but does to %d", len(raw)), ""},
 
+		{"zstd bomb", bomb, nil, fmt.Sprintf("in: zstd: Image: zstd expands to more than %d bytes, the limit for an input of this size", expandLimit(int64(len(bomb)))), "expand this file yourself"},
 		{"gzip cut", gz[:len(gz)/2], nil, "in: gzip: gzip data is damaged after 17159 expanded bytes: the data ends too early", "complete"},
 		{"gzip of nothing", gzipped(nil), nil, "in: gzip: is empty", ""},
 		{"gzip of text", gzipped([]byte("hello, world\n")), nil, "in: gzip: at 0x0: neither BTF nor anything known to hold it: starts with 68 65 6c 6c 6f 2c 20 77", ""},

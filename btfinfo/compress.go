@@ -160,6 +160,7 @@ type inflated struct {
 	r    io.Reader // nil: at the start
 	used io.Reader // what r was before, nil at first
 	pos  int64     // of r
+	pass int       // how often r was started again
 	end  int64     // -1: not known yet
 	err  error     // what ended r, io.EOF included
 	head []byte    // the first bytes, up to inflatedHead
@@ -169,6 +170,9 @@ type inflated struct {
 const (
 	inflatedHead = 6 << 20 // most modules and most BTF fit, and are then expanded once whatever the order of reads
 	inflatedTail = 1 << 20 // the section names of an ELF file lie just before its section headers
+	// inflatedPasses bounds the time that data costs which is made to be read back and forth: a kernel takes one pass, an
+	// ELF file with its parts in the worst order five.
+	inflatedPasses = 8
 )
 
 func newInflated(in *input, f format, limit int64) *inflated {
@@ -197,6 +201,9 @@ func (z *inflated) ReadAt(p []byte, off int64) (int, error) {
 			i := int(at % inflatedTail)
 			n += copy(p[n:], z.tail[i:min(inflatedTail, i+int(min(z.pos-at, inflatedTail)))])
 		case at < z.pos:
+			if z.pass++; z.pass > inflatedPasses {
+				return n, &Error{Off: -1, Msg: fmt.Sprintf("%s data would have to be expanded more than %d times", z.format, inflatedPasses), Hint: "expand the file yourself, and open what comes out"}
+			}
 			z.r, z.used = nil, z.r
 			z.pos, z.err = 0, nil
 		case z.err != nil:

@@ -313,11 +313,11 @@ func TestOpenFile(t *testing.T) {
 func TestInflatedRandomAccess(t *testing.T) {
 	t.Parallel()
 	const size = inflatedHead + 3*inflatedTail
-	want := make([]byte, size)
-	for i := range want {
-		want[i] = byte(i * 31 >> 7)
+	content := make([]byte, size)
+	for i := range content {
+		content[i] = byte(i * 31 >> 7)
 	}
-	data := zstdOf(want)
+	data := zstdOf(content)
 	z := newInflated(&input{r: bytes.NewReader(data), size: int64(len(data))}, formatZstd, size)
 	defer z.close()
 	for _, at := range []struct{ off, n int }{
@@ -326,7 +326,7 @@ func TestInflatedRandomAccess(t *testing.T) {
 	} {
 		buf := make([]byte, at.n)
 		n, err := z.ReadAt(buf, int64(at.off))
-		exp := want[min(at.off, size):min(at.off+at.n, size)]
+		exp := content[min(at.off, size):min(at.off+at.n, size)]
 		if !bytes.Equal(buf[:n], exp) {
 			t.Fatalf("ReadAt(%d bytes, %d): %d bytes that differ from the %d expected", at.n, at.off, n, len(exp))
 		}
@@ -334,4 +334,17 @@ func TestInflatedRandomAccess(t *testing.T) {
 			t.Fatalf("ReadAt(%d bytes, %d): error %v", at.n, at.off, err)
 		}
 	}
+	const want = "zstd data would have to be expanded more than 8 times"
+	for range 2 * inflatedPasses {
+		if _, err := z.ReadAt(make([]byte, 1), size-1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := z.ReadAt(make([]byte, 1), inflatedHead); err != nil {
+			if err.Error() != want {
+				t.Errorf("error %q, want %q", err, want)
+			}
+			return
+		}
+	}
+	t.Error("read back and forth without end")
 }
