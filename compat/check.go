@@ -71,6 +71,10 @@ func inputError(err error) InputError {
 	if errors.As(err, &b) {
 		e.File, e.Hint = b.File, b.Hint
 	}
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		e.Hint = h.Hint()
+	}
 	return e
 }
 

@@ -29,6 +29,6 @@ Source: bpf_core_spec_match in libbpf v1.7's relo_core.c.`,
 			hint:       hint,
 			suggest:    !known,
 			candidates: candidateLines(r),
-		}, c.asksAbout(root))
+		}, root)
 	},
 }

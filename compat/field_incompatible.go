@@ -39,6 +39,6 @@ Source: bpf_core_fields_are_compat in libbpf v1.7's relo_core.c.`,
 			message:    n.Name + " has another type in the kernel: " + strings.Join(why, "; "),
 			hint:       hint,
 			candidates: candidateLines(r),
-		}, c.asksAbout(root))
+		}, root)
 	},
 }

@@ -30,6 +30,6 @@ Source: bpf_core_match_member and bpf_core_poison_insn in libbpf v1.7's relo_cor
 			hint:       hint,
 			suggest:    known == "",
 			candidates: candidateLines(r),
-		}, c.asksAbout(root))
+		}, root)
 	},
 }

@@ -1,7 +1,9 @@
 package compat
 
 import (
-	"sort"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/relocate"
@@ -12,14 +14,17 @@ import (
 type guards struct {
 	index  map[*relocate.Program]int
 	byType []map[string]string // by program: essential name of the root type → the question, for people
-	any    []string            // by program: some question of any kind, or a use of a kconfig extern; "" where none
+	all    []string            // by program: its questions of any kind, for people
 }
+
+// maxQuestions is how many of a program's questions a message names.
+const maxQuestions = 2
 
 func findGuards(o *relocate.Object) *guards {
 	g := &guards{index: make(map[*relocate.Program]int, len(o.Programs))}
 	for i, p := range o.Programs {
 		g.index[p] = i
-		asked := make(map[string]string)
+		byType := make(map[string]string)
 		var all []string
 		for _, f := range p.Funcs {
 			for _, r := range f.Relos {
@@ -28,24 +33,20 @@ func findGuards(o *relocate.Object) *guards {
 				}
 				q := questionText(o, r)
 				name := btfinfo.EssentialName(o.BTF.Type(r.Type).Name())
-				if old, ok := asked[name]; !ok || q < old {
-					asked[name] = q
+				if old, ok := byType[name]; !ok || q < old {
+					byType[name] = q
 				}
 				all = append(all, q)
 			}
-			for _, k := range f.Kfuncs {
-				if k.Extern.Kind == relocate.ExternKconfig {
-					all = append(all, k.Extern.Name)
-				}
-			}
 		}
-		sort.Strings(all)
-		first := ""
-		if len(all) > 0 {
-			first = all[0]
+		slices.Sort(all)
+		all = slices.Compact(all)
+		text := strings.Join(all[:min(len(all), maxQuestions)], " and ")
+		if n := len(all) - maxQuestions; n > 0 {
+			text += fmt.Sprintf(" and %d more", n)
 		}
-		g.byType = append(g.byType, asked)
-		g.any = append(g.any, first)
+		g.byType = append(g.byType, byType)
+		g.all = append(g.all, text)
 	}
 	return g
 }
@@ -67,8 +68,13 @@ func questionText(o *relocate.Object, r *relocate.Relo) string {
 	return "bpf_core_enum_value_exists(" + name + ")"
 }
 
-// asks returns a question of the program about the type or enum, "" where it asks none.
-func (g *guards) asks(program int, typeName string) string { return g.byType[program][typeName] }
+// about returns a question of the program about the type or enum, "" where it asks none.
+func (g *guards) about(program int, typeName string) string { return g.byType[program][typeName] }
 
-// asksAnything returns some question of the program that may decide a branch, "" where there is none.
-func (g *guards) asksAnything(program int) string { return g.any[program] }
+// ledPast says why an instruction of a program is not reached.
+func (g *guards) ledPast(program int) string {
+	if g.all[program] == "" {
+		return "its constants lead past it"
+	}
+	return "the program asks " + g.all[program] + ", and this kernel's answers lead past it"
+}

@@ -49,8 +49,7 @@ Source: check_helper_call in kernel/bpf/verifier.c; enum bpf_func_id in include/
 		}
 		msg := fmt.Sprintf("the kernel has no helper %s (number %d)", n.Name, n.Value)
 		hint := "guard the call with bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_" + trimBPF(n.Name) + "), or use an older helper"
-		// A helper may be guarded by any question: tools ask for a neighbour of it, or for a type that came with it.
-		c.reportGuarded(n, raw{verdict: Break, message: msg, hint: hint}, c.guards.asksAnything)
+		c.reportGuarded(n, raw{verdict: Break, message: msg, hint: hint}, "bpf_func_id")
 	},
 }
 

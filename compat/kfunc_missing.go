@@ -60,12 +60,15 @@ func (c *check) unresolved(n *relocate.Need, r raw) {
 		c.reportObject(n, r)
 		return
 	}
-	c.reportGuarded(n, r, func(program int) string {
-		if guardsExtern(c.obj.Programs[program], n.Extern) {
-			return "bpf_ksym_exists(" + n.Extern.Name + ")"
+	for _, p := range n.Programs { // what no program reaches is not verified
+		guard := ""
+		if guardsExtern(p, n.Extern) {
+			guard = "the program asks bpf_ksym_exists(" + n.Extern.Name + ")"
+		} else if program := c.guards.index[p]; !c.reached(program, n) {
+			guard = c.guards.ledPast(program)
 		}
-		return ""
-	})
+		c.emit(n, c.guards.index[p], r.guardedBy(guard))
+	}
 }
 
 // guardsExtern tells whether the program takes the address of the extern otherwise than to call it, as bpf_ksym_exists does.

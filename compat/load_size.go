@@ -29,7 +29,7 @@ Source: bpf_core_calc_relo and bpf_core_patch_insn in libbpf v1.7's relo_core.c.
 		}
 		switch {
 		case r.Outcome == relocate.Poisoned && r.Mismatch:
-			c.reportGuarded(n, x, c.asksAbout(c.rootName(r.Relo)))
+			c.reportGuarded(n, x, c.rootName(r.Relo))
 		case r.Outcome == relocate.Fatal && r.Reason == relocate.ReasonLoadSize:
 			c.report(n, x)
 		}

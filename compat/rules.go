@@ -98,6 +98,7 @@ type check struct {
 	obj     *relocate.Object
 	results []relocate.Result // by index of the relocation
 	guards  *guards
+	walks   []*relocate.Reach // by program, nil until one is asked for
 	rule    *Rule
 	out     []raw
 }
@@ -138,38 +139,58 @@ func (c *check) report(n *relocate.Need, r raw) {
 	}
 }
 
-// reportGuarded adds a finding on an instruction that the verifier refuses only if it is reached. A program that asks
-// the kernel something may keep it from being reached, and until that is followed the answer is unknown. question
-// returns what a program asks, "" for nothing that could matter.
-func (c *check) reportGuarded(n *relocate.Need, r raw, question func(program int) string) {
+// reportGuarded adds a finding on an instruction that the verifier refuses only if it is reached. Questions that the
+// program asks the kernel may keep it from being reached, and then the answer is unknown: one about the type or enum
+// named typeName always, another where the walk of the program, with this kernel's answers in it, does not reach the
+// instruction.
+func (c *check) reportGuarded(n *relocate.Need, r raw, typeName string) {
 	for _, p := range n.Programs { // what no program reaches is not verified
 		program := c.guards.index[p]
-		x := r
-		if q := question(program); q != "" {
-			x.guard(q)
-			if x.settled != nil {
-				s := *x.settled
-				s.guard(q)
-				x.settled = &s
-			}
-		} else if q := c.guards.asksAnything(program); q != "" && x.verdict == Break {
-			x.hint += "; the program also asks " + q + ", which is about something else: corecheck does not follow branches yet, and takes no notice"
+		guard := ""
+		if q := c.guards.about(program, typeName); q != "" {
+			guard = "the program asks " + q
+		} else if !c.reached(program, n) {
+			guard = c.guards.ledPast(program)
 		}
-		c.emit(n, program, x)
+		c.emit(n, program, r.guardedBy(guard))
 	}
 }
 
-// guard turns a finding that breaks into one that may be guarded by a question.
-func (r *raw) guard(question string) {
+// reached tells whether the verifier may get to the need's instruction in a program, as far as constants decide it.
+func (c *check) reached(program int, n *relocate.Need) bool {
+	if c.walks == nil {
+		c.walks = make([]*relocate.Reach, len(c.obj.Programs))
+	}
+	w := c.walks[program]
+	if w == nil {
+		v := c.kernel.Version
+		opt := relocate.ReachOptions{Version: relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255))}
+		w = c.obj.Programs[program].Reach(c.results, opt)
+		c.walks[program] = w
+	}
+	return w.Reached(n.Func, n.Insn)
+}
+
+// guardedBy is the finding with what may keep its instruction from being reached, as a sentence; "" changes nothing.
+func (r raw) guardedBy(guard string) raw {
+	if guard == "" {
+		return r
+	}
+	r.guard(guard)
+	if r.settled != nil {
+		s := *r.settled
+		s.guard(guard)
+		r.settled = &s
+	}
+	return r
+}
+
+// guard turns a finding that breaks into one that may be guarded.
+func (r *raw) guard(guard string) {
 	if r.verdict != Break {
 		return
 	}
 	r.verdict, r.suggest = Unknown, false
-	r.message += "; it may be guarded: the program asks " + question
-	r.hint = "if it is reached only where the kernel says yes, the program loads; corecheck does not follow the branches yet"
-}
-
-// asksAbout returns the question of a program about a type or enum.
-func (c *check) asksAbout(typeName string) func(program int) string {
-	return func(program int) string { return c.guards.asks(program, typeName) }
+	r.message += "; it may be guarded: " + guard
+	r.hint = "where the guard keeps it from being reached, the program loads; corecheck does not decide that yet, so try it on such a kernel"
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
@@ -43,16 +45,44 @@ type printer struct {
 	opt    TableOptions
 }
 
-// write errors stay in the bufio.Writer and come back from Flush.
+// line writes one line. Names and source lines in it come from strangers' files, and a terminal would obey an escape
+// sequence among them. Write errors stay in the bufio.Writer and come back from Flush.
 func (p *printer) line(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
-	p.w.WriteString(strings.TrimRight(s, " "))
+	p.w.WriteString(strings.TrimRight(printable(s, p.opt.Color), " "))
 	p.w.WriteByte('\n')
 }
 
-// para writes text wrapped to the page, every line behind indent, the first behind lead of the same width.
+// printable writes out what is no character to look at, but for our own styles.
+func printable(s string, styles bool) string {
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case unicode.IsGraphic(r), styles && r == '\x1b' && isStyle(s[i:]):
+			b.WriteRune(r)
+		case r == '\t':
+			b.WriteByte(' ')
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
+}
+
+// isStyle tells whether s starts with one of our styles, or with the end of one.
+func isStyle(s string) bool {
+	for _, code := range []string{"0", bold, dim, red, green, yellow} {
+		if strings.HasPrefix(s, "\x1b["+code+"m") {
+			return true
+		}
+	}
+	return false
+}
+
+// para writes text wrapped to the page, every line behind indent, the first behind lead.
 func (p *printer) para(lead, indent, text string) {
-	for i, l := range wrap(text, pageWidth-twwidth.Width(indent)) {
+	for i, l := range wrap(printable(text, false), pageWidth-max(twwidth.Width(lead), twwidth.Width(indent))) {
 		if i == 0 {
 			p.line("%s%s", lead, l)
 		} else {
@@ -98,7 +128,7 @@ type row struct {
 // object writes what was found in one object.
 func (p *printer) object(index int) {
 	o := &p.report.Objects[index]
-	p.line("%s", p.style(bold, fmt.Sprintf("%s: %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"), p.kernelsText())))
+	p.title(fmt.Sprintf("%s: %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"), p.kernelsText()))
 	p.line("")
 	if len(p.report.Kernels) == 0 {
 		return
@@ -112,6 +142,13 @@ func (p *printer) object(index int) {
 	p.line("")
 	if len(findings) > 0 {
 		p.findings(findings)
+	}
+}
+
+// title writes the line above what is said of an object.
+func (p *printer) title(text string) {
+	for _, l := range wrap(printable(text, false), pageWidth) {
+		p.line("%s", p.style(bold, l))
 	}
 }
 
@@ -263,12 +300,12 @@ func (p *printer) matrix(o *ObjectReport, rows []*row) {
 func (p *printer) needText(x *row, width int) string {
 	at := ""
 	if x.source != nil {
-		at = fmt.Sprintf("%s:%d  ", baseName(x.source.File), x.source.Line)
+		at = cut(fmt.Sprintf("%s:%d", baseName(x.source.File), x.source.Line), width/2) + "  "
 	}
 	lines := wrap(needWord(x.need), width-4-twwidth.Width(at))
 	for i := range lines {
 		if i == 0 {
-			lines[i] = "  " + p.style(dim, at) + cut(lines[i], width-2-twwidth.Width(at))
+			lines[i] = "  " + p.style(dim, at) + lines[i]
 		} else {
 			lines[i] = strings.Repeat(" ", 4+twwidth.Width(at)) + lines[i]
 		}
@@ -354,8 +391,14 @@ func (p *printer) programs(o *ObjectReport) {
 		if !pr.Autoload {
 			text += " (not loaded by default)"
 		}
-		lead := pr.Name + strings.Repeat(" ", max(width-twwidth.Width(pr.Name), 0)) + "  "
-		p.para(p.style(bold, lead), strings.Repeat(" ", width+2), text)
+		indent := strings.Repeat(" ", width+2)
+		name := printable(pr.Name, false)
+		if n := twwidth.Width(name); n <= width {
+			p.para(p.style(bold, name)+indent[n:], indent, text)
+		} else { // a line of its own
+			p.line("%s", p.style(bold, cut(name, pageWidth)))
+			p.para(indent, indent, text)
+		}
 	}
 	parts := newParts(p)
 	for _, res := range o.Results {
@@ -458,7 +501,7 @@ func (p *printer) findings(list []*Finding) {
 		}
 		if p.opt.Verbose {
 			for _, c := range fs[0].Candidates {
-				p.para("    candidate ", "        ", c)
+				p.para("    candidate ", "              ", c)
 			}
 		}
 		p.line("")
@@ -509,8 +552,8 @@ func (p *printer) summary() {
 	if r.Coverage.Text != "" {
 		p.para("", "", r.Coverage.Text)
 	}
-	for _, e := range r.Errors {
-		p.para("not read: ", "          ", e.Message)
+	if n := len(r.Errors); n > 0 {
+		p.para("", "", fmt.Sprintf("%s could not be read, and is not in these numbers", count(n, "input")))
 	}
 	for i, s := range r.NotChecked {
 		if i == 0 {
@@ -530,11 +573,23 @@ func count(n int, what string) string {
 
 func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// wrap breaks text into lines of at most width columns at spaces; a longer word gets a line of its own.
+// wrap breaks text into lines of at most width columns at spaces; a longer word is broken where the line ends.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""
 	for _, w := range strings.Fields(text) {
+		for twwidth.Width(w) > width {
+			if line != "" {
+				lines = append(lines, line)
+				line = ""
+			}
+			head := []rune(w)
+			for len(head) > 1 && twwidth.Width(string(head)) > width {
+				head = head[:len(head)-1]
+			}
+			lines = append(lines, string(head))
+			w = w[len(string(head)):]
+		}
 		switch {
 		case line == "":
 			line = w
@@ -553,6 +608,7 @@ func wrap(text string, width int) []string {
 
 // cut shortens text to width columns.
 func cut(text string, width int) string {
+	text = printable(text, false)
 	if twwidth.Width(text) <= width {
 		return text
 	}

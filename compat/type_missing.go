@@ -36,7 +36,7 @@ Source: bpf_core_find_cands in libbpf v1.7's libbpf.c.`,
 			suggest: !known,
 		}
 		if c.final(true) {
-			c.reportGuarded(n, gone, c.asksAbout(root))
+			c.reportGuarded(n, gone, root)
 			return
 		}
 		c.reportGuarded(n, raw{
@@ -45,6 +45,6 @@ Source: bpf_core_find_cands in libbpf v1.7's libbpf.c.`,
 			hint:    "if a module defines it, the program works where that module is loaded; guard the access with bpf_core_type_exists(" + word + ")",
 			pending: refKey(root, kind),
 			settled: &gone,
-		}, c.asksAbout(root))
+		}, root)
 	},
 }

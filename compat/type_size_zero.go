@@ -24,7 +24,7 @@ Source: bpf_core_calc_type_relo in libbpf v1.7's relo_core.c. cilium/ebpf refuse
 			what = "id"
 		}
 		for _, p := range n.Programs {
-			if c.guards.asks(c.guards.index[p], c.rootName(r.Relo)) != "" {
+			if c.guards.about(c.guards.index[p], c.rootName(r.Relo)) != "" {
 				return // a program that asks whether the type is there knows what 0 means
 			}
 		}

@@ -34,7 +34,7 @@ func (o *kernelOptions) AddFlags(f *pflag.FlagSet) {
 
 // selection is what kernelOptions come to.
 type selection struct {
-	Kernels  []*kernels.Kernel // in order; at least one
+	Kernels  []*kernels.Kernel // in order
 	Coverage kernels.Coverage
 	Problems error // files that can't be read, beside those that can: report it at the end
 }
@@ -52,7 +52,7 @@ func (o *kernelOptions) find(stderr io.Writer) (selection, error) {
 	}
 	s := selection{Kernels: sel.Select(all), Coverage: sel.Coverage(all), Problems: err}
 	if len(s.Kernels) == 0 {
-		return s, errors.Join(err, noKernel(s.Coverage, len(all)))
+		return s, noKernel(s.Coverage, len(all))
 	}
 	return s, nil
 }
@@ -136,13 +136,18 @@ func runKernelsList(o kernelOptions, output string, stdout, stderr io.Writer) er
 		return usageError("corecheck kernels list", "there is no output format %q, there are table and json", output)
 	}
 	s, err := o.find(stderr)
-	if err != nil {
-		return err
+	if err != nil && s.Coverage.Missing == nil {
+		return err // the selection could not be understood
 	}
-	if err := print(stdout, s); err != nil {
-		return err
+	if err == nil || output == "json" {
+		if err := print(stdout, s); err != nil {
+			return err
+		}
 	}
-	return errors.Join(s.Problems, o.coverageError(s.Coverage))
+	if err == nil {
+		err = o.coverageError(s.Coverage)
+	}
+	return errors.Join(s.Problems, err)
 }
 
 func printKernelTable(w io.Writer, s selection) error {

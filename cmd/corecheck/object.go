@@ -84,23 +84,29 @@ func runObject(cmd *cobra.Command, args []string, o objectOptions) error {
 		opt.Reference = own
 	}
 	rep := compat.Check(objs, sel.Kernels, opt)
-	for _, err := range append(problems, split(sel.Problems)...) {
+	for _, e := range rep.Errors { // kernels that could not be read after all
+		problems = append(problems, hinted(errors.New(e.Message), e.Hint))
+	}
+	rep.Errors = nil
+	problems = append(problems, flatten(sel.Problems, nil)...)
+	for _, err := range problems {
 		rep.AddError(err)
 	}
 	out := cmd.OutOrStdout()
 	var err error
-	if o.output == "json" {
+	switch {
+	case o.output == "json":
 		err = rep.WriteJSON(out)
-	} else {
+	case len(objs) > 0 && len(rep.Kernels) > 0: // else the errors say it all
 		err = rep.WriteTable(out, compat.TableOptions{Color: useColor(), Verbose: o.verbose})
 	}
 	if err != nil {
 		return err
 	}
-	var errs []error
-	errs = append(errs, problems...)
-	errs = append(errs, kernelErr, sel.Problems, exitWith(rep.ExitCode()), o.kernels.coverageError(sel.Coverage))
-	return errors.Join(errs...)
+	if kernelErr == nil {
+		kernelErr = o.kernels.coverageError(sel.Coverage)
+	}
+	return errors.Join(append(problems, kernelErr, exitWith(rep.ExitCode()))...)
 }
 
 // useColor tells whether standard output is a terminal that may be coloured: NO_COLOR turns colours off (no-color.org),
@@ -166,9 +172,6 @@ func expand(arg string) (files []string, dir bool, err error) {
 	}
 	return files, true, nil
 }
-
-// split takes a joined error apart.
-func split(err error) []error { return flatten(err, nil) }
 
 func runNeeds(cmd *cobra.Command, args []string, o objectOptions) error {
 	objs, problems := openObjects(args)
