@@ -131,6 +131,13 @@ func (f *facts) hasPrefix(kind btfinfo.Kind, prefix string) bool {
 	return found
 }
 
+// mayPredate tells whether the kernel is of a release before this one, as far as its version tells. For what BTF is
+// silent about only: distros backport.
+func (f *facts) mayPredate(major, minor int) bool {
+	v := f.kernel.Version
+	return v.IsZero() || v.Compare(kernels.Version{Major: major, Minor: minor}) < 0
+}
+
 // structHas tells whether the kernel has a struct of this name with this member (or, with member "", the struct).
 func (f *facts) structHas(name, member string) bool {
 	key := name + "." + member

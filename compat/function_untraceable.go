@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/corecheck/corecheck/btfinfo"
-	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -45,7 +44,7 @@ Source: btf_distill_func_proto in kernel/bpf/btf.c, check_attach_modify_return i
 			return
 		}
 		proto := at.btf.Type(at.typ.Ref())
-		if v := c.kernel.Version; proto.Vlen() > maxTraceArgsX86 && c.kernel.Arch == "x86_64" && v.Compare(kernels.Version{Major: 6, Minor: 6}) < 0 {
+		if proto.Vlen() > maxTraceArgsX86 && c.kernel.Arch == "x86_64" && c.mayPredate(6, 6) {
 			c.report(n, raw{stage: stageAttach, verdict: Unknown,
 				message: fmt.Sprintf("%s has %d arguments; x86-64 trampolines take %d before v6.6 (by the version number; BTF does not tell whether this kernel has the change)", name, proto.Vlen(), maxTraceArgsX86),
 				hint:    hint})

@@ -3,7 +3,6 @@ package compat
 import (
 	"strings"
 
-	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -50,7 +49,7 @@ prog_flags loading the ebpf program") in v5.18.`,
 				unsure("hook " + sec.Target + " must be one that may sleep, and BTF does not say which may")
 			}
 		case "BPF_PROG_TYPE_KPROBE":
-			if c.kernel.Version.Compare(kernels.Version{Major: 6}) < 0 {
+			if c.mayPredate(6, 0) {
 				unsure("sleepable kprobes came with v6.0 (by the version number; BTF does not tell whether this kernel has them)")
 			}
 		case "BPF_PROG_TYPE_TRACEPOINT", "BPF_PROG_TYPE_RAW_TRACEPOINT":
