@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
+
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 
 	"github.com/corecheck/corecheck/relocate"
 )
@@ -117,28 +120,50 @@ func (r *NeedsReport) WriteTable(w io.Writer, opt TableOptions) error {
 	p := &printer{w: bufio.NewWriter(w), opt: opt}
 	for i := range r.Objects {
 		o := &r.Objects[i]
-		p.line("%s", p.style(bold, fmt.Sprintf("%s: %s, %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"),
-			count(len(o.Maps), "map"), count(len(o.Needs), "need"))))
+		p.title(fmt.Sprintf("%s: %s, %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"),
+			count(len(o.Maps), "map"), count(len(o.Needs), "need")))
 		p.line("")
-		var rows [][]string
-		for _, g := range o.byProgram() {
-			rows = append(rows, []string{p.style(bold, cut(g.title, pageWidth))})
+		groups := o.byProgram()
+		var width [3]int
+		for _, g := range groups {
 			for _, n := range g.needs {
-				at := ""
-				if n.Source != nil {
-					at = fmt.Sprintf("%s:%d", baseName(n.Source.File), n.Source.Line)
+				for i, cell := range n.cells() {
+					width[i] = min(max(width[i], twwidth.Width(cell)), needColumns[i])
 				}
-				detail := n.Detail
-				if n.Weak {
-					detail += ", optional"
-				}
-				rows = append(rows, []string{"  " + n.Kind, cut(n.Name, 46), cut(detail, 18), at})
 			}
 		}
-		p.table([]string{"", "", "", ""}, rows)
+		for _, g := range groups {
+			p.line("%s", p.style(bold, cut(g.title, pageWidth)))
+			for _, n := range g.needs {
+				line := " "
+				for i, cell := range n.cells() {
+					cell = cut(cell, needColumns[i])
+					line += " " + cell + strings.Repeat(" ", width[i]-twwidth.Width(cell)+1)
+				}
+				if n.Source != nil {
+					line += " " + fmt.Sprintf("%s:%d", baseName(n.Source.File), n.Source.Line)
+				}
+				p.line("%s", cut(strings.TrimRight(line, " "), pageWidth))
+			}
+		}
 		p.line("")
 	}
 	return p.w.Flush()
+}
+
+// needColumns are the most columns that kind, name and detail take.
+var needColumns = [3]int{13, 44, 16}
+
+// cells are kind, name and detail for people.
+func (n *NeedInfo) cells() [3]string {
+	detail := n.Detail
+	switch {
+	case n.Weak && detail != "":
+		detail += ", optional"
+	case n.Weak:
+		detail = "optional"
+	}
+	return [3]string{strings.ReplaceAll(n.Kind, "_", " "), printable(n.Name, false), printable(detail, false)}
 }
 
 // needGroup is what one program, or the object as a whole, needs.

@@ -373,7 +373,11 @@ func (p *printer) table(header []string, rows [][]string) {
 		panic(err)
 	}
 	for l := range strings.Lines(b.String()) {
-		p.line("%s", strings.TrimRight(l, " \n"))
+		l = strings.TrimRight(l, " \n")
+		for strings.HasSuffix(l, " \x1b[0m") { // tablewriter closes styles once more, behind the last cell
+			l = strings.TrimRight(strings.TrimSuffix(l, "\x1b[0m"), " ")
+		}
+		p.line("%s", l)
 	}
 }
 
