@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,8 +38,8 @@ func edit(t testing.TB, name string) *edited {
 }
 
 func (e *edited) section(name string) int {
-	i := e.f.section(name)
-	if i == 0 {
+	i := slices.IndexFunc(e.f.secs, func(s elfSection) bool { return s.name == name })
+	if i < 1 {
 		e.t.Fatalf("no section %s", name)
 	}
 	return i

@@ -279,16 +279,6 @@ func (f *elfFile) readAt(b []byte, off int64) error {
 	return &btfinfo.Error{File: f.file, Off: off, Msg: "reading failed", Err: err}
 }
 
-// section returns the index of the first section of this name, 0 where there is none.
-func (f *elfFile) section(name string) int {
-	for i := 1; i < len(f.secs); i++ {
-		if f.secs[i].name == name {
-			return i
-		}
-	}
-	return 0
-}
-
 // cString returns the zero-terminated string at off; it shares memory with strs.
 func cString(strs string, off uint32) (string, bool) {
 	if off == 0 && strs == "" {
