@@ -604,7 +604,7 @@ func (w *reachWalk) call(fn int, block int32, callee int, behind int32) {
 		w.lose(a)
 	}
 	if w.escaped {
-		w.forget(g, -8*stackSlots, 0)
+		w.forget(g, -8*stackSlots, 8*stackSlots)
 	}
 	w.clobber()
 	w.cur[0] = ret
