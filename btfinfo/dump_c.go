@@ -67,13 +67,14 @@ type cItem struct {
 }
 
 type cDump struct {
-	b     *BTF
-	n     *cNames
-	state []cState
-	queue []cItem
-	outer ID // the named struct of which the members are being looked at: inside its braces its tag is declared
-	depth int
-	err   error
+	b      *BTF
+	n      *cNames
+	state  []cState
+	queue  []cItem
+	outer  ID // the named struct of which the members are being looked at: inside its braces its tag is declared
+	depth  int
+	err    error
+	tagged bool // something that is written has a tag
 
 	w     cWriter
 	geoms map[ID]cGeom
@@ -160,6 +161,7 @@ func (d *cDump) root(id ID) {
 		d.need(t.ID(), false)
 	case KindFunc, KindVar:
 		d.need(t.Ref(), false)
+		d.state[id] |= cDefined
 		d.queue = append(d.queue, cItem{id: id})
 	}
 }
@@ -185,7 +187,11 @@ func (d *cDump) need(id ID, full bool) {
 		case KindPtr:
 			id, full = t.Ref(), false
 			continue
-		case KindConst, KindVolatile, KindRestrict, KindTypeTag:
+		case KindTypeTag:
+			d.tagged = true
+			id = t.Ref()
+			continue
+		case KindConst, KindVolatile, KindRestrict:
 			id = t.Ref()
 			continue
 		case KindArray:
@@ -337,13 +343,12 @@ const cTagMacros = `#ifndef __has_attribute
 
 func (d *cDump) write() error {
 	d.tags = declTags(d.b)
-	hasTags := len(d.tags) > 0
-	for id := ID(1); int(id) < d.b.NumTypes() && !hasTags; id++ {
-		hasTags = d.b.Type(id).Kind() == KindTypeTag
+	for id := range d.tags {
+		d.tagged = d.tagged || d.state[id]&cDefined != 0
 	}
 	c := &d.w
 	c.str(cHead)
-	if hasTags {
+	if d.tagged {
 		c.str(cTagMacros)
 	}
 	for _, it := range d.queue {

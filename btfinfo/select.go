@@ -100,7 +100,9 @@ func (b *BTF) noSuchName(asked, name string, kinds []Kind) *Error {
 	if len(list) > 0 {
 		var s []string
 		for _, n := range list[:min(len(list), maxNear)] {
-			s = append(s, n.name)
+			if n.dist <= list[0].dist+1 {
+				s = append(s, n.name)
+			}
 		}
 		e.Hint = fmt.Sprintf("did you mean %s?", strings.Join(s, ", "))
 	}

@@ -406,7 +406,11 @@ func (s *shower) summary(t Type, sum showSums, end uint64) {
 		line(parts...)
 		parts = nil
 		if sum.bits > 0 {
-			parts = append(parts, fmt.Sprintf("sum bitfield members: %d bits", sum.bits))
+			n := fmt.Sprintf("sum bitfield members: %d bits", sum.bits)
+			if sum.bits%8 == 0 {
+				n += " (" + count(sum.bits/8, "byte") + ")"
+			}
+			parts = append(parts, n)
 		}
 		if sum.bitHoles > 0 {
 			parts = append(parts, fmt.Sprintf("bit holes: %d, sum bit holes: %d bits", sum.bitHoles, sum.holeBits))
