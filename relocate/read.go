@@ -57,6 +57,15 @@ func Open(path string) ([]*Object, error) {
 // Read reads the BPF objects in the first size bytes of r: see Open. name is what messages and Object.File call the
 // input.
 func Read(r io.ReaderAt, size int64, name string) ([]*Object, error) {
+	objs, err := read(r, size, name)
+	var e *btfinfo.Error
+	if errors.As(err, &e) && e.Hint == "" {
+		e.Hint = "the file is damaged or cut off: compile it again, or copy it anew"
+	}
+	return objs, err
+}
+
+func read(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 	if size <= 0 {
 		return nil, &btfinfo.Error{File: name, Off: -1, Msg: "the file is empty"}
 	}
