@@ -35,6 +35,7 @@ func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.AddCommand(
 		newBTFCommand(),
+		newExplainCommand(),
 		newKernelsCommand(),
 		newManCommand(),
 		newObjectCommand(),
