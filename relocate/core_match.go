@@ -180,14 +180,18 @@ func (m *matcher) matchMember(local *Step, id btfinfo.ID, next *btfinfo.ID) foun
 		if m.rawLen == maxSpecLen {
 			return m.fail("members are nested more than %d deep here", maxSpecLen)
 		}
+		is, anonymous := t.MemberIs(i, local.Name)
+		if !is && !anonymous {
+			continue
+		}
 		mem := t.Member(i)
 		m.bitOff += uint32(mem.Off)
 		m.rawLen++
-		if mem.Name == "" {
+		if anonymous {
 			if f := m.matchMember(local, mem.Type, next); f != no {
 				return f
 			}
-		} else if mem.Name == local.Name {
+		} else {
 			*next = mem.Type
 			if !m.fieldsCompat(local.Field, mem.Type) {
 				return m.reject(ReasonIncompatible, "'%s' is %s here, was %s", mem.Name, typeString(m.target, mem.Type), typeString(m.spec.btf, local.Field))

@@ -42,24 +42,29 @@ func NewResolver(obj *Object, target *Target) *Resolver {
 	}}
 }
 
-// pointerSize guesses the size of a kernel's pointers in bytes, as determine_ptr_size of libbpf's btf.c does: it is that of
-// the first integer of 4 or 8 bytes that is called long in any spelling; 8 where there is none.
+// longNames are the spellings of long that determine_ptr_size of libbpf's btf.c knows.
+var longNames = [...]string{
+	"long", "long int", "int long", "unsigned long", "long unsigned", "unsigned long int", "unsigned int long",
+	"long unsigned int", "long int unsigned", "int unsigned long", "int long unsigned",
+}
+
+// pointerSize guesses the size of a kernel's pointers in bytes, as determine_ptr_size does: it is that of the integer with
+// the smallest id that has 4 or 8 bytes and is called long; 8 where there is none. The names are looked up, because
+// recent kernels sort their types by name, and have most of them before "long".
 func pointerSize(b *btfinfo.BTF) uint32 {
 	for b.Base() != nil {
 		b = b.Base()
 	}
-	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
-		t := b.Type(id)
-		if t.Kind() != btfinfo.KindInt || t.Size() != 4 && t.Size() != 8 {
-			continue
-		}
-		switch t.Name() {
-		case "long", "long int", "int long", "unsigned long", "long unsigned", "unsigned long int", "unsigned int long",
-			"long unsigned int", "long int unsigned", "int unsigned long", "int long unsigned":
-			return t.Size()
-		}
+	first, size := btfinfo.ID(b.NumTypes()), uint32(8)
+	for _, name := range longNames {
+		b.OwnEssential(name, func(t btfinfo.Type) bool {
+			if t.ID() < first && t.Kind() == btfinfo.KindInt && (t.Size() == 4 || t.Size() == 8) && t.Name() == name {
+				first, size = t.ID(), t.Size()
+			}
+			return true
+		})
 	}
-	return 8
+	return size
 }
 
 // Resolve resolves one record, without the texts: see (*Result).Explain.
