@@ -210,10 +210,10 @@ func TestNoObjects(t *testing.T) {
 	header := edit(t, "legacy.clang-14.el.o").data[:elfEhdrLen]
 	const hint = "give an object of clang -target bpf, or a program that has one embedded; a compressed one must be unpacked first"
 	for _, c := range []struct{ path, want, hint string }{
-		{filepath.Join(dir, "missing"), "can't be opened: no such file or directory", ""},
-		{dir, "is a directory, want a BPF object or a file that has one embedded", ""},
-		{"/dev/null", "is no regular file, want a BPF object or a file that has one embedded", ""},
-		{write("empty", nil), "the file is empty", ""},
+		{filepath.Join(dir, "missing"), "can't be opened: no such file or directory", "check the path"},
+		{dir, "is a directory, want a BPF object or a file that has one embedded", "name a file in it"},
+		{"/dev/null", "is no regular file, want a BPF object or a file that has one embedded", "copy it to a file first"},
+		{write("empty", nil), "the file is empty", "compile the object again: a build that failed may leave an empty file"},
 		{write("text", []byte("int main(void)\n")), "searched 15 bytes: no BPF object", hint},
 		{write("x86", x86.data), "searched 1280 bytes: no BPF object", hint},
 		{write("magic", []byte("\x7fELF")), "searched 4 bytes: no BPF object", hint},

@@ -29,26 +29,26 @@ const (
 //
 // Errors are *btfinfo.Error values.
 func Open(path string) ([]*Object, error) {
-	fail := func(msg string, err error) ([]*Object, error) {
+	fail := func(msg string, err error, hint string) ([]*Object, error) {
 		var pe *os.PathError
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return nil, &btfinfo.Error{File: path, Off: -1, Msg: msg, Err: err}
+		return nil, &btfinfo.Error{File: path, Off: -1, Msg: msg, Err: err, Hint: hint}
 	}
 	// A pipe would block in open(2), so look before.
 	st, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return fail("can't be opened", err)
+		return fail("can't be opened", err, "check the path")
 	case st.IsDir():
-		return fail("is a directory, want a BPF object or a file that has one embedded", nil)
+		return fail("is a directory, want a BPF object or a file that has one embedded", nil, "name a file in it")
 	case !st.Mode().IsRegular():
-		return fail("is no regular file, want a BPF object or a file that has one embedded", nil)
+		return fail("is no regular file, want a BPF object or a file that has one embedded", nil, "copy it to a file first")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return fail("can't be opened", err)
+		return fail("can't be opened", err, "check who may read it")
 	}
 	defer f.Close()
 	return Read(f, st.Size(), path)
@@ -67,7 +67,8 @@ func Read(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 
 func read(r io.ReaderAt, size int64, name string) ([]*Object, error) {
 	if size <= 0 {
-		return nil, &btfinfo.Error{File: name, Off: -1, Msg: "the file is empty"}
+		return nil, &btfinfo.Error{File: name, Off: -1, Msg: "the file is empty",
+			Hint: "compile the object again: a build that failed may leave an empty file"}
 	}
 	head := make([]byte, min(size, elfEhdrLen))
 	if n, err := r.ReadAt(head, 0); n < len(head) {
