@@ -161,8 +161,8 @@ func (res *Result) fatal(p problem) {
 }
 
 // evaluate is bpf_core_calc_relo_insn and bpf_core_patch_insn on the candidates that res.trail.live holds. It returns
-// those that matched, which is only valid until the next call. It changes nothing but res and r.scratch, so that it can
-// be called again for the texts.
+// those that matched, which is only valid until the next call. With explain it changes nothing but res, so that it can be
+// called again for the texts.
 func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand) {
 	relo := res.Relo
 	res.Orig = spec.calc.val
@@ -186,7 +186,9 @@ func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand)
 		bad       problem
 		ambiguous problem
 	)
-	left = r.scratch[:0]
+	if !explain {
+		left = r.scratch[:0]
+	}
 	for _, c := range res.trail.live {
 		m.target = r.btf(c)
 		f := m.matchSpec(c.id)
@@ -229,8 +231,8 @@ func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand)
 			break
 		}
 	}
-	r.scratch = left[:0]
 	if !explain {
+		r.scratch = left[:0]
 		r.steps -= maxSteps - m.steps
 	}
 	switch {
@@ -324,7 +326,8 @@ func (r *Resolver) missing(spec *Spec) string {
 }
 
 // Explain fills in Detail and Candidates, which a resolver leaves empty: the texts cost more than the answers, and most
-// are never read. It returns r. A Result keeps its kernel's BTF alive until it was explained.
+// are never read. It returns r. A Result keeps its kernel's BTF alive until it was explained. Results of one resolver may
+// be explained at the same time.
 func (r *Result) Explain() *Result {
 	t := r.trail
 	if t.resolver == nil {

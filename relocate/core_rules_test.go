@@ -593,7 +593,7 @@ func TestCoreConcurrent(t *testing.T) {
 				t.Errorf("%d results of %d records", len(all), len(o.Relos))
 			}
 			for i := range all {
-				all[i].Explain()
+				wg.Go(func() { all[i].Explain() })
 			}
 		})
 	}
