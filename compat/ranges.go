@@ -39,7 +39,7 @@ func (s kernelSet) ids(ks []KernelInfo) []string {
 // Ranges describes a set of kernels as people do, in the words of the selector: "6.1..6.12", "5.10, 7.0..7.2". It is
 // relative to the kernels that were asked: "6.1..6.12" means every kernel asked between the two, and says nothing of
 // releases that were not. A kernel is named by its minor release where all kernels of that release are in the set, by
-// its full version, by version and arch, or by its ID where nothing shorter tells it from one outside.
+// its full version, by version and arch, by uname -r, or by its ID where nothing shorter tells it from one outside.
 type Ranges struct {
 	kernels []KernelInfo
 	index   map[string]int // by ID
@@ -155,6 +155,8 @@ func (r *Ranges) label(order []int, i int, in kernelSet) string {
 		return k.Version
 	case unique(func(j int) bool { return r.kernels[j].Version == k.Version && r.kernels[j].Arch == k.Arch }):
 		return k.Version + " " + k.Arch
+	case unique(func(j int) bool { return r.kernels[j].Uname == k.Uname }):
+		return k.Uname
 	}
 	return k.ID
 }

@@ -48,7 +48,8 @@ func TestRanges(t *testing.T) {
 		{"one of a minor release", twice, "a", "6.1.100"},
 		{"all of a minor release", twice, "ab", "6.1"},
 		{"from the middle of one", twice, "bcde", "6.1.176..6.12"},
-		{"one of several of a version", twice, "c", "debian/13/x86_64/c"},
+		{"one of several of a version", twice, "c", "c"},
+		{"one of several of a version and uname", infos("debian/12/x86_64/a=6.1.1", "debian/13/x86_64/a=6.1.1"), "1", "debian/13/x86_64/a"},
 		{"one arch of a version", twice, "e", "6.12.1 arm64"},
 		{"both of an arch", twice, "cd", "6.12.1 x86_64"},
 		{"one place of two", places, "ace", "5.10..5.14 (debian x86_64)"},
@@ -64,6 +65,9 @@ func TestRanges(t *testing.T) {
 			var ids []string
 			for _, c := range tt.in {
 				id := "debian/0/x86_64/" + string(c)
+				if c == '1' {
+					id = tt.ks[1].ID
+				}
 				for _, k := range tt.ks {
 					if k.Uname == string(c) {
 						id = k.ID
