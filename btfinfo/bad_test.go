@@ -320,7 +320,7 @@ func TestOpenMemory(t *testing.T) {
 	}
 	elf := testELF{class: elfClass64, order: le, machine: 62, sections: []testSection{{name: ".BTF", data: raw}},
 		edit: func(h []byte) { le.PutUint64(h[0x28:], 1<<40) }}.build()
-	const big = 300 << 20
+	const big = 128 << 20 // twice what may be taken
 	for name, data := range map[string][]byte{
 		"gzip":                     gzipped(make([]byte, big)),
 		"zstd":                     zstdOf(make([]byte, big)),
@@ -352,13 +352,16 @@ func TestOpenMemory(t *testing.T) {
 				}
 			}
 			limit := len(data) + 64<<20
-			if peak < 0 || peak > limit {
+			if peak < 0 || peak > limit && !raceEnabled {
 				t.Errorf("took %d bytes of memory, the limit is %d: %s", peak, limit, out)
 			}
 			t.Logf("%s", strings.ReplaceAll(string(out), path, "bomb"))
 		})
 	}
 }
+
+// raceEnabled tells that the race detector is on, which takes memory of its own.
+var raceEnabled bool
 
 // peakMemory is the most memory that this process had resident, in bytes.
 func peakMemory(t *testing.T) int {
