@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -36,6 +39,8 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
+			"json":  jsonValue,
+			"head":  head,
 		},
 	})
 }
@@ -58,6 +63,63 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code is %d, want %d", got, want)
+	}
+}
+
+// head is the command `head BYTES FROM TO` of the scripts: TO becomes the first BYTES bytes of FROM.
+func head(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: head BYTES FROM TO")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(ts.ReadFile(args[1])[:n]), 0o666))
+}
+
+// jsonValue is the command `json FILE PATH=VALUE…` of the scripts: FILE, or stdout, is one JSON value, and the one at PATH
+// is VALUE. A path has names and indexes with dots between them; 'len' is the length of a list, and a VALUE that is no
+// word is JSON.
+func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: json FILE PATH=VALUE…")
+	}
+	var root any
+	if err := json.Unmarshal([]byte(ts.ReadFile(args[0])), &root); err != nil {
+		ts.Fatalf("%s is no JSON: %v", args[0], err)
+	}
+	for _, arg := range args[1:] {
+		path, want, _ := strings.Cut(arg, "=")
+		v := root
+		for _, step := range strings.Split(path, ".") {
+			switch x := v.(type) {
+			case map[string]any:
+				ok := false
+				if v, ok = x[step]; !ok {
+					ts.Fatalf("%s: no field %q", path, step)
+				}
+			case []any:
+				if step == "len" {
+					v = len(x)
+					break
+				}
+				i, err := strconv.Atoi(step)
+				if err != nil || i < 0 || i >= len(x) {
+					ts.Fatalf("%s: no element %q among %d", path, step, len(x))
+				}
+				v = x[i]
+			default:
+				ts.Fatalf("%s: nothing below %v", path, v)
+			}
+		}
+		got, ok := v.(string)
+		if !ok {
+			b, err := json.Marshal(v)
+			ts.Check(err)
+			got = string(b)
+		}
+		if got != want {
+			ts.Fatalf("%s is %s, want %s", path, got, want)
+		}
 	}
 }
 

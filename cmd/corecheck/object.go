@@ -137,11 +137,18 @@ func openObjects(args []string) (objs []*relocate.Object, problems []error) {
 			objs = append(objs, list...)
 		}
 		if found == 0 {
-			problems = append(problems, hinted(fmt.Errorf("%s: no BPF object in %d files", arg, len(files)),
+			problems = append(problems, hinted(fmt.Errorf("%s: no BPF object in %s", arg, fileCount(len(files))),
 				"name the folder that the objects are built into"))
 		}
 	}
 	return objs, problems
+}
+
+func fileCount(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 // expand turns an argument into files: a folder into all regular files below it, in the order of names, a pattern that
