@@ -11,7 +11,7 @@ package relocate
 //
 //   - A value is only known where it is the same each time that the program gets there.
 //   - A value is only known where the verifier of that kernel knows it, too. Older ones forget constants in places where
-//     the processor would not: see Versions below, and the operations that alu leaves out.
+//     the processor would not: see the versions below, and the operations that alu leaves out.
 //
 // An instruction whose record has no value (poisoned, ambiguous, not applied) leaves its register unknown, and the walk
 // goes on behind it, so that all that breaks can be told at once.
@@ -65,7 +65,7 @@ type Reach struct {
 
 // Reached tells whether the verifier may get to the instruction at index insn of f. It is true for what is not in the
 // program, and for everything in a program whose code makes no sense: jumps out of a function, instructions that are
-// cut off or unknown, jumps to a place in a register.
+// cut off or unknown, jumps to a place in a register; and where it is too large to be walked (maxReachValues).
 func (r *Reach) Reached(f *Func, insn int) bool {
 	i, ok := r.index[f]
 	return !ok || insn < 0 || insn >= len(r.reached[i]) || r.reached[i][insn]
@@ -257,15 +257,17 @@ func (g *reachFunc) prepare(results []Result, index map[*Func]int) {
 			set(c.Insn, specialCall, to)
 		}
 	}
+	valued := func(r *Relo) bool {
+		return r.Index >= 0 && r.Index < len(results) && results[r.Index].Relo == r && results[r.Index].Outcome <= Answered
+	}
 	for _, r := range f.Relos {
-		if r.Index >= 0 && r.Index < len(results) && results[r.Index].Relo == r && results[r.Index].Outcome <= Answered {
+		if valued(r) {
 			results[r.Index].Patch(g.insns)
 			set(r.Insn, specialPatched, 0)
 		}
 	}
-	// Two records on one instruction: one without value wins.
-	for _, r := range f.Relos {
-		if r.Index < 0 || r.Index >= len(results) || results[r.Index].Relo != r || results[r.Index].Outcome > Answered {
+	for _, r := range f.Relos { // of two records on one instruction the one without value wins
+		if !valued(r) {
 			set(r.Insn, specialUnknown, 0)
 		}
 	}

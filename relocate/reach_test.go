@@ -1,6 +1,7 @@
 package relocate
 
 import (
+	"encoding/binary"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -250,6 +251,13 @@ func TestReachValues(t *testing.T) {
 		{"a helper may have left a spilled pointer", code(
 			movImm(1, 3), store(8, regFP, 1, -24), fp(2, -24), store(8, regFP, 2, -8), fp(2, -16), call(5),
 			load(8, 5, regFP, -8), store(8, 5, 6, 0), load(8, 3, regFP, -24)), 0, no},
+
+		{"written through one of two pointers", code(
+			movImm(1, 3), store(8, regFP, 1, -16), fp(2, -8), jmpImm(jmpEq, 6, 0, 1), alu64Imm(aluAdd, 2, -8),
+			store(8, 2, 6, 0), load(8, 3, regFP, -16)), 0, no},
+		{"a pointer that went to memory on one way", code(
+			movImm(1, 3), store(8, regFP, 1, -16), fp(2, -8), jmpImm(jmpEq, 6, 0, 1), store(8, 7, 2, 0),
+			load(8, 5, 7, 0), movImm(2, 0), store(8, 5, 6, 0), load(8, 3, regFP, -16)), 0, no},
 
 		{"atomic without result", code(movImm(3, 1), atomicOp(8, 6, 3, 0, aluAdd)), 0, uint64(1)},
 		{"atomic with the old value", code(movImm(3, 1), atomicOp(8, 6, 3, 0, aluAdd|atomicFetch)), 0, no},
@@ -804,4 +812,230 @@ func BenchmarkReach(b *testing.B) {
 	for b.Loop() {
 		p.Reach(nil, ReachOptions{Version: newestVersion})
 	}
+}
+
+// FuzzReachRun runs random code as a processor would, with random memory and helpers that write to what they get: each
+// instruction that is run must be reached.
+func FuzzReachRun(f *testing.F) {
+	bytes := func(insns ...Insn) (b []byte) {
+		for _, in := range insns {
+			b = append(b, in.Code, in.Dst<<4|in.Src, byte(in.Off), byte(in.Imm))
+		}
+		return b
+	}
+	f.Add(bytes(movImm(1, 1), store(8, regFP, 1, -8), movReg(2, regFP), alu64Imm(aluAdd, 2, -16), call(5), load(8, 3, regFP, -8), jmpImm(jmpEq, 3, 1, 1), exit(), exit()), uint64(1))
+	f.Add(bytes(movImm(3, 0), alu64Imm(aluAdd, 3, 1), jmpImm(jmpNe, 1, 0, -2), atomicOp(8, 6, 3, 0, atomicFetch), exit()), uint64(2))
+	f.Add(bytes(movImm(1, 7), store(4, regFP, 1, -8), load(4, 3, regFP, -8), jmp32Imm(jmpSLe, 3, 7, 1), exit(), exit()), uint64(3))
+	f.Add(bytes(movImm(1, 0), store(8, regFP, 1, -16), movReg(2, regFP), store(8, regFP, 2, -8), load(8, 5, regFP, -8), store(8, 5, 6, -16), load(8, 3, regFP, -16), jmpImm(jmpEq, 3, 0, 1), exit(), exit()), uint64(4))
+	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
+		var insns []Insn
+		for ; len(b) >= 4 && len(insns) < 200; b = b[4:] {
+			insns = append(insns, Insn{Code: b[0], Dst: b[1] >> 4, Src: b[1] & 15, Off: int16(int8(b[2])), Imm: int32(int8(b[3]))})
+		}
+		p := program(insns...)
+		r := p.Reach(nil, ReachOptions{Version: newestVersion})
+		for run := range uint64(4) {
+			m := reachMachine{insns: insns, rand: seed*4 + run + 1}
+			for step := 0; step < 500; step++ {
+				if m.pc < 0 || m.pc >= len(insns) {
+					break
+				}
+				if !r.Reached(p.Entry, m.pc) {
+					t.Fatalf("instruction %d was run, and is not reached: %+v", m.pc, insns)
+				}
+				if !m.step() {
+					break
+				}
+			}
+		}
+	})
+}
+
+// reachMachine runs instructions. Memory outside of the stack is random.
+type reachMachine struct {
+	insns []Insn
+	pc    int
+	regs  [reachRegs + 1]uint64
+	stack [8 * stackSlots]byte
+	rand  uint64
+	begun bool
+}
+
+// stackTop is far from what random registers hold.
+const stackTop = 0x7f00_0000_0000_1000
+
+func (m *reachMachine) random() uint64 {
+	m.rand ^= m.rand << 13
+	m.rand ^= m.rand >> 7
+	m.rand ^= m.rand << 17
+	return m.rand >> (m.rand % 3 * 21) & 0x00ff_ffff_ffff_ffff
+}
+
+// at is the index of an address in the stack.
+func (m *reachMachine) at(addr uint64, size int) (int, bool) {
+	i := addr - (stackTop - uint64(len(m.stack)))
+	return int(i), i <= uint64(len(m.stack)-size)
+}
+
+func (m *reachMachine) read(addr uint64, size int) uint64 {
+	i, ok := m.at(addr, size)
+	if !ok {
+		return m.random()
+	}
+	var b [8]byte
+	copy(b[:], m.stack[i:i+size])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func (m *reachMachine) write(addr uint64, size int, v uint64) {
+	if i, ok := m.at(addr, size); ok {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], v)
+		copy(m.stack[i:], b[:size])
+	}
+}
+
+// step is false where the program ends, or does something that this machine can't.
+func (m *reachMachine) step() bool {
+	if !m.begun {
+		m.begun = true
+		for i := range m.regs {
+			m.regs[i] = m.random()
+		}
+		m.regs[regFP] = stackTop
+		for i := range m.stack {
+			m.stack[i] = byte(m.random())
+		}
+	}
+	in := m.insns[m.pc]
+	m.pc++
+	if in.Dst > regFP || in.Src > regFP {
+		return false
+	}
+	src := uint64(int64(in.Imm))
+	if in.Code&srcReg != 0 {
+		src = m.regs[in.Src]
+	}
+	op := in.Code & opMask
+	switch class := in.Code & classMask; class {
+	case classALU, classALU6:
+		return m.alu(in, op, src, class == classALU6)
+	case classLD:
+		if in.Code != codeLdImm || m.pc == len(m.insns) {
+			return false
+		}
+		m.regs[in.Dst] = uint64(uint32(in.Imm)) | uint64(m.insns[m.pc].Imm)<<32
+		m.pc++
+	case classLDX:
+		if in.Code&modeMask != modeMem {
+			return false
+		}
+		m.regs[in.Dst] = m.read(m.regs[in.Src]+uint64(int64(in.Off)), int(memSize(in.Code)))
+	case classST:
+		m.write(m.regs[in.Dst]+uint64(int64(in.Off)), int(memSize(in.Code)), uint64(int64(in.Imm)))
+	case classSTX:
+		addr, size := m.regs[in.Dst]+uint64(int64(in.Off)), int(memSize(in.Code))
+		switch {
+		case in.Code&modeMask == modeMem:
+			m.write(addr, size, m.regs[in.Src])
+		case in.Code&modeMask == modeAtomic && in.Imm&^atomicFetch == 0 && size >= 4 && in.Src != regFP:
+			old := m.read(addr, size)
+			m.write(addr, size, old+m.regs[in.Src])
+			if in.Imm == atomicFetch {
+				m.regs[in.Src] = old
+			}
+		default:
+			return false
+		}
+	case classJMP, classJMP32:
+		switch op {
+		case jmpExit:
+			return false
+		case jmpCall:
+			// What it gets pointers to it writes, from there upwards.
+			for _, a := range m.regs[1:6] {
+				if i, ok := m.at(a, 1); ok {
+					for n := m.random() % 80; n > 0 && i < len(m.stack); n-- {
+						m.stack[i] = byte(m.random())
+						i++
+					}
+				}
+			}
+			for i := range 6 {
+				m.regs[i] = m.random()
+			}
+			return in.Src != pseudoCall
+		case jmpA:
+			if class == classJMP32 {
+				m.pc += int(in.Imm)
+				return true
+			}
+			m.pc += int(in.Off)
+		case jmpCond:
+			if m.random()&1 == 0 {
+				m.pc += int(in.Off)
+			}
+		default:
+			if compare(op, class == classJMP, m.regs[in.Dst], src) {
+				m.pc += int(in.Off)
+			}
+		}
+	}
+	return true
+}
+
+func (m *reachMachine) alu(in Insn, op uint8, src uint64, wide bool) bool {
+	if in.Dst == regFP {
+		return false
+	}
+	a, bits := m.regs[in.Dst], uint64(64)
+	if !wide {
+		a, src, bits = uint64(uint32(a)), uint64(uint32(src)), 32
+	}
+	switch op {
+	case aluAdd:
+		a += src
+	case aluSub:
+		a -= src
+	case aluMul:
+		a *= src
+	case aluOr:
+		a |= src
+	case aluAnd:
+		a &= src
+	case aluXor:
+		a ^= src
+	case aluMov:
+		a = src
+		switch {
+		case in.Code&srcReg == 0 || in.Off == 0:
+		case in.Off == 8:
+			a = uint64(int64(int8(a)))
+		case in.Off == 16:
+			a = uint64(int64(int16(a)))
+		case in.Off == 32 && wide:
+			a = uint64(int64(int32(a)))
+		default:
+			return false
+		}
+	case 0x80:
+		a = -a
+	case aluLsh:
+		a <<= src % bits
+	case aluRsh:
+		a >>= src % bits
+	case aluArsh:
+		if wide {
+			a = uint64(int64(a) >> (src % bits))
+		} else {
+			a = uint64(int32(a) >> (src % bits))
+		}
+	default:
+		return false
+	}
+	if !wide {
+		a = uint64(uint32(a))
+	}
+	m.regs[in.Dst] = a
+	return true
 }

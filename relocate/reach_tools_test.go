@@ -98,3 +98,48 @@ func TestReachTools(t *testing.T) {
 		}
 	}
 }
+
+// TestReachLoads walks the programs of loads.bpf.c, of which the kernels' own answers are known, on the embedded kernels.
+func TestReachLoads(t *testing.T) {
+	t.Parallel()
+	objs, err := relocate.Open("../testdata/reach/loads.clang-16.el.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := objs[0]
+	ks, err := kernels.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range ks {
+		vmlinux, _, err := k.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		results := relocate.NewResolver(o, &relocate.Target{Vmlinux: vmlinux}).ResolveAll(nil)
+		if len(results) != len(o.Relos) {
+			t.Fatalf("%d results of %d records", len(results), len(o.Relos))
+		}
+		for _, p := range o.Programs {
+			reach := p.Reach(results, relocate.ReachOptions{Version: relocate.KernelVersion(k.Version.Major<<16 | k.Version.Minor<<8)})
+			got, poisoned := false, 0
+			for _, r := range results {
+				if r.Outcome == relocate.Poisoned && slices.Contains(p.Funcs, r.Relo.Func) {
+					poisoned++
+					got = got || reach.Reached(r.Relo.Func, r.Relo.Insn)
+				}
+			}
+			if poisoned != 1 {
+				t.Errorf("%s has %d poisoned records on %s, want 1", p.Name, poisoned, k.ID)
+			}
+			want := !strings.HasPrefix(p.Name, "ok_")
+			var major, minor int
+			if n, _ := fmt.Sscanf(p.Name, "before_%d_%d_", &major, &minor); n == 2 {
+				want = k.Version.Major < major || k.Version.Major == major && k.Version.Minor < minor
+			}
+			if got != want {
+				t.Errorf("%s on %s: reached %t, want %t", p.Name, k.ID, got, want)
+			}
+		}
+	}
+}
