@@ -182,7 +182,6 @@ func (d *cDump) need(id ID, full bool) {
 	defer func() { d.depth-- }()
 	for {
 		t := d.n.target(d.b.Type(id))
-		id = t.ID()
 		switch t.Kind() {
 		case KindPtr:
 			id, full = t.Ref(), false

@@ -176,8 +176,7 @@ func jsonType(b *BTF, t Type) JSONType {
 	case KindFuncProto:
 		list := make([]JSONParam, t.Vlen())
 		for i := range list {
-			p := t.Param(i)
-			list[i] = JSONParam{p.Name, p.Type}
+			list[i] = JSONParam(t.Param(i))
 		}
 		j.Params = &list
 	case KindDatasec:

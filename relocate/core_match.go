@@ -46,13 +46,6 @@ const (
 	failed
 )
 
-func yesIf(b bool) found {
-	if b {
-		return yes
-	}
-	return no
-}
-
 func (m *matcher) reject(reason Reason, format string, args ...any) found {
 	m.why = explained(m.explain, reason, format, args...)
 	return no
