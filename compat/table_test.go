@@ -3,8 +3,6 @@ package compat
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -242,27 +240,4 @@ func TestTableHostileNames(t *testing.T) {
 			t.Error("control characters are in the text")
 		}
 	}
-}
-
-// tools opens Debian's libbpf-tools, which `make test` fetches.
-func tools(t *testing.T) map[string][]*relocate.Object {
-	t.Helper()
-	dir := os.Getenv("CORECHECK_TOOLS_DIR")
-	if dir == "" {
-		t.Skip("CORECHECK_TOOLS_DIR is not set: no libbpf-tools")
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no tools in %s (%v)", dir, err)
-	}
-	out := make(map[string][]*relocate.Object)
-	for _, f := range files {
-		objs, err := relocate.Open(f)
-		if err != nil {
-			t.Logf("%v", err) // scripts and symbolic links lie there too
-			continue
-		}
-		out[filepath.Base(f)] = objs
-	}
-	return out
 }
