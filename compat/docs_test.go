@@ -38,6 +38,22 @@ func TestRulesDocCurrent(t *testing.T) {
 	}
 }
 
+// What explain prints is the rule's text, and fits the page.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	for _, r := range Rules() {
+		text := r.Explain()
+		checkText(t, r.Code, text)
+		title, body, _ := strings.Cut(text, "\n")
+		if title != r.Code+" "+r.Name+": "+r.Title {
+			t.Errorf("%s: title %q", r.Code, title)
+		}
+		if got, want := strings.Join(strings.Fields(body), " "), strings.Join(strings.Fields(r.Doc), " "); got != want {
+			t.Errorf("%s: text\n%s\nwant\n%s", r.Code, got, want)
+		}
+	}
+}
+
 func TestRuleByName(t *testing.T) {
 	t.Parallel()
 	for _, r := range Rules() {

@@ -17,6 +17,19 @@ func RuleByName(name string) *Rule {
 	return nil
 }
 
+// Explain is the rule's text for people, wrapped to the page.
+func (r *Rule) Explain() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s\n", r.Code, r.Name, r.Title)
+	for _, p := range strings.Split(paragraphs(r.Doc), "\n\n") {
+		b.WriteByte('\n')
+		for _, l := range wrap(p, pageWidth) {
+			b.WriteString(l + "\n")
+		}
+	}
+	return b.String()
+}
+
 // RulesMarkdown is docs/rules.md: the text of every rule.
 func RulesMarkdown() string {
 	var b strings.Builder

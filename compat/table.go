@@ -550,6 +550,9 @@ func (p *printer) summary() {
 	}
 	p.para("", "", fmt.Sprintf("%s, %s, %s: %d ok, %d warn, %d break, %d unknown", count(len(r.Objects), "object"),
 		count(programs, "program"), count(len(r.Kernels), "kernel"), n[OK], n[Warn], n[Break], n[Unknown]))
+	if len(r.Findings) > 0 {
+		p.para("", "", "what a code means: corecheck explain "+r.Findings[0].Code)
+	}
 	if len(r.Kernels) == 0 {
 		p.para("", "", "no kernel was asked: nothing is known")
 	}

@@ -50,7 +50,7 @@ func runExplain(cmd *cobra.Command, args []string) error {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		fmt.Fprintf(out, "%s %s: %s\n\n%s\n", r.Code, r.Name, r.Title, r.Doc)
+		fmt.Fprint(out, r.Explain())
 	}
 	return nil
 }
