@@ -19,8 +19,9 @@ system calls and has one of that name.
 
 Leave the program out where the tracepoint is missing, and use what the kernel had before.
 Source: find_kernel_btf_id in libbpf v1.7's libbpf.c; bpf_get_raw_tracepoint in kernel/trace/bpf_trace.c;
-__DEFINE_TRACE in include/trace/bpf_probe.h, typedefs since Linux commit 441420a1f0b3 ("bpf: Add typecast to
-raw_tracepoints to help BTF generation") in v5.4.`,
+__DEFINE_EVENT in include/trace/bpf_probe.h; typedefs since Linux commits e8c423fb31fa ("bpf: Add typecast to
+raw_tracepoints to help BTF generation") in v5.5 and 441420a1f0b3 ("bpf: Reliably preserve btf_trace_xxx types") in
+v5.6.`,
 	needs: targetNeeds,
 	check: func(c *check, n *relocate.Need) {
 		p := n.Programs[0]
