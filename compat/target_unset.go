@@ -7,11 +7,12 @@ var targetUnset = &Rule{
 	Name:  "target_unset",
 	Title: "no target that a kernel could be asked for",
 	Doc: `The section names no target, or one that is no kernel function, and the load needs it: fentry, fexit, fmod_ret,
-tp_btf, LSM and iterator programs without one, and freplace programs, which replace a function of another BPF program.
-Only the program that loads the object knows it (bpf_program__set_attach_target); without it the load fails. A target
-that libbpf can't read ("kretprobe/f+4", "tp/name") fails on every kernel: the attach, or where the load needs it the
-load. A struct_ops program that no struct_ops map refers to fails to load as well, and so does one whose section
-libbpf does not know, unless the loader sets its type.
+tp_btf, LSM and iterator programs without one, and freplace programs, which replace a function of another BPF
+program. Only the program that loads the object knows it (bpf_program__set_attach_target); without it the load
+fails. A target that libbpf can't read fails the load on every kernel where the load needs it. Elsewhere
+("kretprobe/f+4", "tp/name", "uprobe/function") libbpf can't attach by the section, and whether the loader attaches
+otherwise is not in the object. A struct_ops program that no struct_ops map refers to fails to load as well, and so
+does one whose section libbpf does not know, unless the loader sets its type.
 
 If the target is fixed, name it in SEC().
 Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,
@@ -33,13 +34,16 @@ Source: libbpf_prepare_prog_load in libbpf v1.7's libbpf.c.`,
 		}
 		switch {
 		case p.Sec.Err != "":
-			st := stageAttach
-			if p.Sec.NeedsBTFID {
-				st = stageLoad
-			}
-			c.report(n, raw{stage: st, verdict: Break,
+			x := raw{stage: stageLoad, verdict: Break,
 				message: "libbpf does not understand the section name " + p.Section + ": " + p.Sec.Err,
-				hint:    "correct the section name, or attach the program yourself"})
+				hint:    "correct the section name"}
+			if !p.Sec.NeedsBTFID {
+				// Tools whose target is known at run time only attach by themselves: bashreadline has SEC("uretprobe/readline").
+				x.stage, x.verdict = stageAttach, Unknown
+				x.message += "; attaching by it fails, unless the loader names the target itself"
+				x.hint = "correct the section name, or attach with the function for it (bpf_program__attach_kprobe, _uprobe, _tracepoint)"
+			}
+			c.report(n, x)
 		case p.Sec.Name == "freplace":
 			c.report(n, raw{stage: stageLoad, verdict: Unknown,
 				message: "the program replaces a function of another BPF program, which the kernel's BTF says nothing about",

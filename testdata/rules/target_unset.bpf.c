@@ -12,9 +12,15 @@ SEC("tp_btf") int tracepoint(__u64 *ctx) { return 0; } // want: CC026 unknown 5.
 SEC("freplace/handle") int replacement(__u64 *ctx) { return 0; } // want: CC026 unknown 5.10..7.2
 
 // A return probe is at the start; it has no offset.
-SEC("kretprobe/vfs_read+4") int offset(__u64 *ctx) { return 0; } // want: CC026 break 5.10..7.2
+SEC("kretprobe/vfs_read+4") int offset(__u64 *ctx) { return 0; } // want: CC026 unknown 5.10..7.2
 
-SEC("tp/sched_switch") int no_category(__u64 *ctx) { return 0; } // want: CC026 break 5.10..7.2
+SEC("tp/sched_switch") int no_category(__u64 *ctx) { return 0; } // want: CC026 unknown 5.10..7.2
+
+// A tool may attach it by itself, to a program that it finds at run time.
+SEC("uretprobe/readline") int user(__u64 *ctx) { return 0; } // want: CC026 unknown 5.10..7.2
+
+// Here the load needs the name.
+SEC("fentry/") int nothing(__u64 *ctx) { return 0; } // want: CC026 break 5.10..7.2
 
 SEC("fentry/vfs_read") int twin(__u64 *ctx) { return 0; }
 
