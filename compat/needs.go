@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
@@ -152,7 +153,7 @@ func (r *NeedsReport) WriteTable(w io.Writer, opt TableOptions) error {
 }
 
 // needColumns are the most columns that kind, name and detail take.
-var needColumns = [3]int{13, 44, 16}
+var needColumns = [3]int{13, 40, 22}
 
 // cells are kind, name and detail for people.
 func (n *NeedInfo) cells() [3]string {
@@ -202,17 +203,19 @@ func (o *ObjectNeeds) byProgram() []needGroup {
 	add("the object as a whole", func(n *NeedInfo) bool { return len(n.Programs) == 0 || n.Function == "" })
 	for i := range o.Programs {
 		p := &o.Programs[i]
-		add(p.Name+"  "+p.Section, func(n *NeedInfo) bool {
-			if n.Function == "" {
-				return false
-			}
-			for _, name := range n.Programs {
-				if name == p.Name {
-					return true
-				}
-			}
-			return false
-		})
+		add(p.Name+"  "+p.Section, func(n *NeedInfo) bool { return n.Function != "" && slices.Contains(n.Programs, p.Name) })
+		if len(groups) > 0 { // what the program itself needs first, then its subprograms
+			slices.SortStableFunc(groups[len(groups)-1].needs, func(a, b NeedInfo) int {
+				return btoi(a.Function != p.Name) - btoi(b.Function != p.Name)
+			})
+		}
 	}
 	return groups
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -241,3 +241,35 @@ func TestTableHostileNames(t *testing.T) {
 		}
 	}
 }
+
+// Needs are listed by program, its own first and those of its subprograms behind; what one line needs twice is one row.
+func TestNeedsTable(t *testing.T) {
+	t.Parallel()
+	src := func(line int) *SourceRef { return &SourceRef{File: "src/a.bpf.c", Line: line} }
+	r := &NeedsReport{Objects: []ObjectNeeds{{File: "a.o", Name: "a", Programs: []ProgramInfo{{Name: "one", Section: "kprobe/x"}, {Name: "two", Section: "tc"}},
+		Maps: []MapInfo{{Name: "m"}},
+		Needs: []NeedInfo{
+			{Kind: "field", Name: "struct s.in_sub", Detail: "byte_off", Programs: []string{"one", "two"}, Function: "sub", Source: src(3)},
+			{Kind: "prog_type", Name: "BPF_PROG_TYPE_KPROBE", Programs: []string{"one"}, Function: "one", Source: src(7)},
+			{Kind: "field", Name: "struct s.f", Detail: "field_exists", Weak: true, Programs: []string{"one"}, Function: "one", Source: src(8)},
+			{Kind: "field", Name: "struct s.f", Detail: "field_exists", Weak: true, Programs: []string{"one"}, Function: "one", Source: src(8)},
+			{Kind: "kfunc", Name: "bpf_k", Weak: true, Programs: []string{"two"}, Function: "two"},
+			{Kind: "map_type", Name: "BPF_MAP_TYPE_HASH", Detail: "map m", Programs: []string{"one"}},
+		}}}}
+	want := `a (a.o): 2 programs, 1 map, 6 needs
+
+the object as a whole
+  map type   BPF_MAP_TYPE_HASH     map m
+one  kprobe/x
+  prog type  BPF_PROG_TYPE_KPROBE                          a.bpf.c:7
+  field      struct s.f            field_exists, optional  a.bpf.c:8
+  field      struct s.in_sub       byte_off                a.bpf.c:3
+two  tc
+  kfunc      bpf_k                 optional
+  field      struct s.in_sub       byte_off                a.bpf.c:3
+
+`
+	if got := tableText(t, func(w *bytes.Buffer) error { return r.WriteTable(w, TableOptions{}) }); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
