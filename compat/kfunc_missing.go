@@ -8,7 +8,7 @@ import (
 var kfuncMissing = &Rule{
 	Code:  "CC034",
 	Name:  "kfunc_missing",
-	Title: "kernel function is not there to be called",
+	Title: "kfunc does not exist or can't be called",
 	Doc: `The object calls a kernel function (kfunc). Where the kernel's BTF has no FUNC of that name, or one with another
 prototype, a strong extern fails the load of the whole object, and a weak one leaves a call that the verifier refuses if
 it can be reached. Where the kernel tags its kfuncs in BTF (pahole 1.27 and later), a FUNC without the tag is an

@@ -512,26 +512,51 @@ func (p *printer) findings(list []*Finding) {
 	}
 }
 
-// places lists where findings are.
+// places lists where findings are: each source line once, with the programs that it is in.
 func (p *printer) places(fs []*Finding) {
-	n := len(fs)
+	type place struct {
+		source   SourceRef
+		programs []string
+	}
+	var list []*place
+	byLine := make(map[SourceRef]*place)
+	for _, f := range fs {
+		var at SourceRef // stays empty where there is no line info
+		if f.Source != nil {
+			at = *f.Source
+		}
+		x := byLine[at]
+		if x == nil {
+			x = &place{source: at}
+			byLine[at] = x
+			list = append(list, x)
+		}
+		if !slices.Contains(x.programs, f.Program) {
+			x.programs = append(x.programs, f.Program)
+		}
+	}
+	n := len(list)
 	if !p.opt.Verbose && n > maxPlaces {
 		n = maxPlaces
 	}
-	for _, f := range fs[:n] {
-		who := "the object as a whole"
-		if f.Program != "" {
-			who = "program " + f.Program
+	for i, x := range list[:n] {
+		who := "in the object as a whole"
+		if x.programs[0] != "" {
+			who = "in " + plural(len(x.programs), "program") + " " + strings.Join(x.programs, ", ")
 		}
-		if f.Source == nil {
-			p.para("    ", "    ", "in "+who+" (no line info)")
+		if x.source == (SourceRef{}) {
+			p.para("    ", "    ", who+" (no line info)")
 			continue
 		}
-		p.line("    %s", cut(fmt.Sprintf("%s:%d  %s", baseName(f.Source.File), f.Source.Line, f.Source.Text), pageWidth-4))
-		p.line("    %s", p.style(dim, cut("in "+who, pageWidth-4)))
+		p.line("    %s", cut(fmt.Sprintf("%s:%d  %s", baseName(x.source.File), x.source.Line, x.source.Text), pageWidth-4))
+		if i+1 == n || !slices.Equal(x.programs, list[i+1].programs) {
+			for _, l := range wrap(who, pageWidth-4) {
+				p.line("    %s", p.style(dim, l))
+			}
+		}
 	}
-	if n < len(fs) {
-		p.line("    and %s (--verbose lists them)", count(len(fs)-n, "more place"))
+	if n < len(list) {
+		p.line("    and %s (--verbose lists them)", count(len(list)-n, "more line"))
 	}
 }
 
@@ -569,6 +594,13 @@ func (p *printer) summary() {
 			p.para("             ", "             ", s)
 		}
 	}
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return what
+	}
+	return what + "s"
 }
 
 func count(n int, what string) string {
