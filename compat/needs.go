@@ -61,7 +61,8 @@ type NeedInfo struct {
 	Kind     string     `json:"kind"`
 	Name     string     `json:"name"`
 	Detail   string     `json:"detail,omitempty"`
-	Weak     bool       `json:"weak"` // the object loads without it, as far as it says so itself
+	Access   string     `json:"access,omitempty"` // of a CO-RE record: the access path as stored, "0:1:2"
+	Weak     bool       `json:"weak"`             // the object loads without it, as far as it says so itself
 	Programs []string   `json:"programs"`
 	Function string     `json:"function,omitempty"`
 	Insn     *int       `json:"insn,omitempty"` // index of the instruction in the function
@@ -91,6 +92,9 @@ func ListNeeds(objs []*relocate.Object) *NeedsReport {
 		}
 		for _, n := range o.Needs() {
 			info := NeedInfo{Kind: string(n.Kind), Name: n.Name, Detail: n.Detail, Weak: n.Weak, Programs: []string{}}
+			if n.Relo != nil {
+				info.Access = n.Relo.Access
+			}
 			for _, p := range n.Programs {
 				info.Programs = append(info.Programs, p.Name)
 			}
