@@ -76,7 +76,7 @@ func TestOpenBad(t *testing.T) {
 		data []byte
 		opt  *Options
 		want string
-		hint string // part of it
+		hint string // part of it; none may be empty
 	}{
 		{"empty", nil, nil, "in: is empty", "want raw BTF"},
 		{"text", []byte("hello, world\n"), nil, "in: at 0x0: neither BTF nor anything known to hold it: starts with 68 65 6c 6c 6f 2c 20 77", "want raw BTF"},
@@ -163,6 +163,14 @@ func TestOpenBad(t *testing.T) {
 		{"tar of several", tarred(tarFile{"5.10.btf", raw}, tarFile{"6.1.btf", raw}), nil, `in: tar: 2 files in the archive hold BTF: "5.10.btf", "6.1.btf"`, "name one"},
 		{"tar of many", tarred(repeat(tarFile{"a\nb.btf", raw}, 7)...), nil, `in: tar: 7 files in the archive hold BTF: "a\nb.btf", "a\nb.btf", "a\nb.btf", "a\nb.btf", "a\nb.btf", 2 more`, ""},
 		{"tar without the member", tarred(tarFile{"5.10.btf", raw}), &Options{Member: "6.1.btf"}, `in: tar: none of the 1 files in the archive is "6.1.btf" and holds BTF`, ""},
+		{"tar of a sparse file", func() []byte {
+			data := tarred(tarFile{"5.10.btf", raw})
+			data[156] = 'S' // GNU's type of it, with GNU's mark and the file's size without its holes
+			copy(data[257:], "ustar  \x00")
+			copy(data[345:512], make([]byte, 167))
+			copy(data[483:], "00000000000")
+			return checksummed(data)
+		}(), nil, "in: tar: none of the 0 files in the archive holds BTF", "unpack it"},
 		{"tar cut", tarred(tarFile{"5.10.btf", raw})[:700], nil, "in: tar: at 0x2bc: the tar archive is damaged after 1 files: it ends too early", ""},
 		{"tar of a damaged member", tarred(tarFile{"5.10.btf", raw[:100]}), nil, fmt.Sprintf("in: tar: 5.10.btf: at 0x10: BTF strings end at byte %d after the header, have 76", len(raw)-24), ""},
 
@@ -200,7 +208,7 @@ func TestOpenBad(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("a %T, want an *Error", err)
 			}
-			if test.hint != "" && !strings.Contains(e.Hint, test.hint) {
+			if e.Hint == "" || !strings.Contains(e.Hint, test.hint) {
 				t.Errorf("hint %q, want %q in it", e.Hint, test.hint)
 			}
 		})
@@ -213,6 +221,17 @@ func xzOptions(data []byte) []byte {
 	data = edited(data, 14, 0x3e)
 	size := (int(data[12]) + 1) * 4
 	le.PutUint32(data[12+size-4:], crc32.ChecksumIEEE(data[12:12+size-4]))
+	return data
+}
+
+// checksummed sets the checksum of a tar archive's first header.
+func checksummed(data []byte) []byte {
+	copy(data[148:156], "        ")
+	sum := 0
+	for _, c := range data[:512] {
+		sum += int(c)
+	}
+	copy(data[148:], fmt.Sprintf("%06o\x00", sum))
 	return data
 }
 
@@ -250,8 +269,9 @@ func TestOpenBadPath(t *testing.T) {
 		filepath.Join(dir, "none"): "can't be opened: no such file or directory",
 	} {
 		f, err := Open(path, nil)
-		if f != nil || err == nil || err.Error() != path+": "+want {
-			t.Errorf("file %v, error %v, want %s: %s", f, err, path, want)
+		var e *Error
+		if f != nil || !errors.As(err, &e) || e.Error() != path+": "+want || e.Hint == "" {
+			t.Errorf("file %v, error %v, want %s: %s and a hint", f, err, path, want)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -92,12 +94,30 @@ func sniff(head []byte) format {
 		return formatImage
 	case has(s390Magic, "S390EP"):
 		return formatS390
-	case has(257, "ustar"):
+	case has(257, "ustar"), isOldTar(head):
 		return formatTar
 	case has(0, lzmaMagic) && len(head) >= lzma.HeaderLen:
 		return formatLzma
 	}
 	return formatNone
+}
+
+// isOldTar tells the header of a tar archive from before POSIX, which has no mark: its checksum is right. That is the sum of
+// the header's bytes, with blanks for its own, as octal digits. Source: "Standard Archive Format" of GNU tar's manual.
+func isOldTar(head []byte) bool {
+	const size, at, end = 512, 148, 156
+	if len(head) < size || head[0] == 0 {
+		return false
+	}
+	sum := int64(0)
+	for i, c := range head[:size] {
+		if i >= at && i < end {
+			c = ' '
+		}
+		sum += int64(c)
+	}
+	want, err := strconv.ParseInt(strings.Trim(string(head[at:end]), " \x00"), 8, 32)
+	return err == nil && want == sum
 }
 
 // maxWindow is the largest dictionary or window of a decompressor, in bytes. The kernel's build uses 128 MiB for xz and

@@ -63,7 +63,7 @@ func Open(path string, opt *Options) (*File, error) {
 		return nil, pathErr(path, err)
 	}
 	if m := st.Mode(); !m.IsRegular() {
-		e := &Error{File: path, Off: -1, Msg: "is " + modeName(m) + ", want a regular file"}
+		e := &Error{File: path, Off: -1, Msg: "is " + modeName(m) + ", want a regular file", Hint: "copy what it gives into a file, and name that"}
 		if m.IsDir() {
 			e.Hint = "name the file in it that holds the BTF"
 		}
@@ -89,6 +89,9 @@ func Read(r io.ReaderAt, size int64, name string, opt *Options) (*File, error) {
 		if !errors.As(err, &e) {
 			e = &Error{Off: -1, Msg: "can't be read", Err: err}
 		}
+		if e.Hint == "" {
+			e.Hint = "the file is damaged, cut off, or not what its first bytes say: copy or build it anew"
+		}
 		e.File = strings.Join(append([]string{name}, o.steps...), ": ")
 		return nil, e
 	}
@@ -105,7 +108,10 @@ func expandLimit(size int64) int64 {
 }
 
 func pathErr(path string, err error) *Error {
-	e := &Error{File: path, Off: -1, Msg: "can't be opened", Err: err}
+	e := &Error{File: path, Off: -1, Msg: "can't be opened", Err: err, Hint: "is the name right, and may you read the file?"}
+	if path == "" { // the line begins with it
+		e.File = `""`
+	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		e.Err = p.Err // without the operation and the path, which the line has

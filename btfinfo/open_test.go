@@ -126,6 +126,11 @@ func TestOpenKernel(t *testing.T) {
 		{"gzip of gzip", gzipped(gzipped(rawBig)), "gzip, gzip", "", false},
 		{"zstd", zstdOf(raw), "zstd", "", false},
 		{"tar", tarred(tarFile{"README", []byte("text")}, tarFile{"a/6.1.btf", raw}), "tar: a/6.1.btf", "", false},
+		{"tar of before POSIX", func() []byte {
+			data := tarred(tarFile{"6.1.btf", raw})
+			copy(data[257:265], make([]byte, 8))
+			return checksummed(data)
+		}(), "tar: 6.1.btf", "", false},
 		{"gzip of tar", gzipped(tarred(tarFile{"6.1.btf", raw})), "gzip, tar: 6.1.btf", "", false},
 		{"tar of zstd", tarred(tarFile{"6.1.btf.zst", zstdOf(raw)}), "tar: 6.1.btf.zst, zstd", "", false},
 		{"tar of BTF and an image", tarred(tarFile{"vmlinux", kernel}, tarFile{"6.1.btf", raw}), "tar: 6.1.btf", "", false},

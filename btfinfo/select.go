@@ -97,6 +97,7 @@ func (b *BTF) noSuchName(asked, name string, kinds []Kind) *Error {
 		return list[i].name < list[j].name
 	})
 	e := formatErr(-1, "no type named %q", asked)
+	e.Hint = "names are those of the source, such as task_struct or 'struct net'; dump all to see which there are"
 	if len(list) > 0 {
 		var s []string
 		for _, n := range list[:min(len(list), maxNear)] {

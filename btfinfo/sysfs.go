@@ -30,7 +30,9 @@ var systemBTF = []string{
 func OpenSystem() (*File, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return nil, &Error{Off: -1, Msg: "the running kernel does not tell its release", Err: err}
+		return nil, &Error{
+			Off: -1, Msg: "the running kernel does not tell its release", Err: err, Hint: "name a file with its BTF instead",
+		}
 	}
 	cstr := func(b []byte) string {
 		b, _, _ = bytes.Cut(b, []byte{0})

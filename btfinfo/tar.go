@@ -24,7 +24,7 @@ func (o *opener) openTar(in *input, depth int) (*File, error) {
 	}
 	r := &counter{r: io.NewSectionReader(in.r, 0, size)}
 	var btf, other []tarMember
-	files := 0
+	files, sparse := 0, 0
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -40,7 +40,11 @@ func (o *opener) openTar(in *input, depth int) (*File, error) {
 			}
 			return nil, &Error{Off: r.n, Msg: fmt.Sprintf("the tar archive is damaged after %d files", files), Err: err}
 		}
-		if h.Typeflag != tar.TypeReg || h.PAXRecords["GNU.sparse.major"] != "" {
+		if h.Typeflag == tar.TypeGNUSparse || h.PAXRecords["GNU.sparse.major"] != "" {
+			sparse++ // stored in pieces; nothing that makes BTF makes holes in it
+			continue
+		}
+		if h.Typeflag != tar.TypeReg {
 			continue
 		}
 		files++
@@ -63,11 +67,15 @@ func (o *opener) openTar(in *input, depth int) (*File, error) {
 	if len(btf) == 0 {
 		btf = other
 	}
+	hint := "want a file with raw BTF, an ELF file with a .BTF section, a kernel image or a module in it"
+	if sparse > 0 {
+		hint = fmt.Sprintf("sparse files are not read (%d in this archive): unpack it, and name the file", sparse)
+	}
 	switch {
 	case len(btf) == 0 && o.opt.Member != "":
-		return nil, &Error{Off: -1, Msg: fmt.Sprintf("none of the %d files in the archive is %q and holds BTF", files, o.opt.Member)}
+		return nil, &Error{Off: -1, Msg: fmt.Sprintf("none of the %d files in the archive is %q and holds BTF", files, o.opt.Member), Hint: hint}
 	case len(btf) == 0:
-		return nil, &Error{Off: -1, Msg: fmt.Sprintf("none of the %d files in the archive holds BTF", files)}
+		return nil, &Error{Off: -1, Msg: fmt.Sprintf("none of the %d files in the archive holds BTF", files), Hint: hint}
 	case len(btf) > 1:
 		return nil, &Error{
 			Off: -1, Msg: fmt.Sprintf("%d files in the archive hold BTF: %s", len(btf), listMembers(btf)),

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 
@@ -73,6 +74,20 @@ func (o *btfInput) open(command string, args []string) (*btfinfo.BTF, []string, 
 	return f.BTF, args[1:], nil
 }
 
+// inFile adds to an error about what was asked of a BTF which file that was.
+func (o *btfInput) inFile(args []string, err error) error {
+	var e *btfinfo.Error
+	if errors.As(err, &e) && e.File == "" {
+		if e.File = "the running kernel"; !o.Host {
+			e.File = args[0]
+		}
+		if e.Hint == "" {
+			e.Hint = "--format raw prints the types as they stand"
+		}
+	}
+	return err
+}
+
 // btfDumpOptions are the flags of "btf dump".
 type btfDumpOptions struct {
 	btfInput
@@ -124,7 +139,7 @@ func runBTFDump(w io.Writer, command string, opts btfDumpOptions, args []string)
 	if err != nil {
 		return err
 	}
-	return buffered(w, func(w io.Writer) error { return dump(w, b, btfinfo.DumpOptions{Names: names}) })
+	return opts.inFile(args, buffered(w, func(w io.Writer) error { return dump(w, b, btfinfo.DumpOptions{Names: names}) }))
 }
 
 // buffered calls f with a buffer before w, and writes what is left in it.
@@ -163,7 +178,7 @@ func runBTFShow(w io.Writer, command string, opts btfInput, args []string) error
 	if len(names) == 0 {
 		return usageError(command, "needs the NAME of a type")
 	}
-	return buffered(w, func(w io.Writer) error { return btfinfo.Show(w, b, names) })
+	return opts.inFile(args, buffered(w, func(w io.Writer) error { return btfinfo.Show(w, b, names) }))
 }
 
 // btfStatOptions are the flags of "btf stat".
