@@ -41,6 +41,19 @@ func (k Kind) String() string {
 	return fmt.Sprintf("KIND(%d)", uint8(k))
 }
 
+// Tag is the word that C writes before the name of a type of this kind, with a space: "struct ", "union ", "enum ", or "".
+func (k Kind) Tag() string {
+	switch k {
+	case KindStruct:
+		return "struct "
+	case KindUnion:
+		return "union "
+	case KindEnum, KindEnum64:
+		return "enum "
+	}
+	return ""
+}
+
 // IsEnum tells an ENUM or ENUM64.
 func (k Kind) IsEnum() bool { return k == KindEnum || k == KindEnum64 }
 

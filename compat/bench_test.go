@@ -10,7 +10,6 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/compat"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
@@ -42,43 +41,6 @@ func unpack(tb testing.TB, dec *zstd.Decoder, packed []byte) []byte {
 		tb.Fatal(err)
 	}
 	return raw
-}
-
-// BenchmarkOpenBTF parses the BTF of a kernel of about 5 MB, and indexes its names.
-func BenchmarkOpenBTF(b *testing.B) {
-	packed := packedKernels(b)
-	dec, err := zstd.NewReader(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	raw := unpack(b, dec, packed[len(packed)-1])
-	b.Run("corecheck", func(b *testing.B) {
-		b.SetBytes(int64(len(raw)))
-		b.ReportAllocs()
-		for b.Loop() {
-			t, err := btfinfo.Parse(raw)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if len(t.Named("task_struct", btfinfo.KindStruct)) != 1 {
-				b.Fatal("no task_struct")
-			}
-		}
-	})
-	b.Run("cilium-ebpf", func(b *testing.B) {
-		b.SetBytes(int64(len(raw)))
-		b.ReportAllocs()
-		for b.Loop() {
-			spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
-			if err != nil {
-				b.Fatal(err)
-			}
-			var s *btf.Struct
-			if err := spec.TypeByName("task_struct", &s); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
 
 // BenchmarkObject is the main job: the demo object over all embedded kernels, from the compressed BTF on. cilium/ebpf

@@ -85,7 +85,7 @@ func (c *check) untraceable(at place) string {
 	}
 	switch r := b.Skip(proto.Ref()); r.Kind() {
 	case btfinfo.KindStruct, btfinfo.KindUnion:
-		return "it returns a " + kindWord(r.Kind()) + "by value"
+		return "it returns a " + r.Kind().Tag() + "by value"
 	}
 	for i := range proto.Vlen() {
 		arg := proto.Param(i)

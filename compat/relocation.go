@@ -26,19 +26,7 @@ func (c *check) rootName(r *relocate.Relo) string {
 // rootWord is the root type as C names it, without flavour: "struct request".
 func (c *check) rootWord(r *relocate.Relo) string {
 	t := c.obj.BTF.Type(r.Type)
-	return kindWord(t.Kind()) + btfinfo.EssentialName(t.Name())
-}
-
-func kindWord(k btfinfo.Kind) string {
-	switch k {
-	case btfinfo.KindStruct:
-		return "struct "
-	case btfinfo.KindUnion:
-		return "union "
-	case btfinfo.KindEnum, btfinfo.KindEnum64:
-		return "enum "
-	}
-	return ""
+	return t.Kind().Tag() + btfinfo.EssentialName(t.Name())
 }
 
 // hasReason tells whether any candidate was rejected for this reason.
@@ -56,7 +44,7 @@ func candidateLines(r *relocate.Result) []string {
 	var out []string
 	for i := range r.Candidates {
 		c := &r.Candidates[i]
-		line := c.BTF + ": " + kindWord(c.Kind) + c.Name + ": "
+		line := c.BTF + ": " + c.Kind.Tag() + c.Name + ": "
 		if c.Reason == relocate.ReasonNone {
 			line += "matches"
 		} else {

@@ -59,7 +59,7 @@ func (s *Spec) RootKind() btfinfo.Kind { return s.btf.Type(s.Root).Kind() }
 
 // RootString names the root type as C does, without its flavour: "struct task_struct", "atomic_t".
 func (s *Spec) RootString() string {
-	return kindWord(s.RootKind()) + nameOr(s.EssentialName(), "(anonymous)")
+	return s.RootKind().Tag() + nameOr(s.EssentialName(), "(anonymous)")
 }
 
 // Path is the record as a kernel developer writes it, without the flavour: "struct task_struct.comm[3]",
@@ -309,19 +309,6 @@ func sizeOf(b *btfinfo.BTF, id btfinfo.ID, ptrSize uint32) (uint32, bool) {
 	}
 }
 
-// kindWord is the word that C writes before the name of a type of this kind.
-func kindWord(k btfinfo.Kind) string {
-	switch k {
-	case btfinfo.KindStruct:
-		return "struct "
-	case btfinfo.KindUnion:
-		return "union "
-	case btfinfo.KindEnum, btfinfo.KindEnum64:
-		return "enum "
-	}
-	return ""
-}
-
 func nameOr(name, other string) string {
 	if name == "" {
 		return other
@@ -365,7 +352,7 @@ func typeString(b *btfinfo.BTF, id btfinfo.ID) string {
 			}
 			return w + nameOr(t.Name(), "(anonymous)") + suffix
 		default:
-			return kindWord(k) + nameOr(t.Name(), "(anonymous)") + suffix
+			return k.Tag() + nameOr(t.Name(), "(anonymous)") + suffix
 		}
 	}
 	return "…" + suffix

@@ -72,7 +72,7 @@ func (r *Resolver) suggestTypes(spec *Spec) (all []guess) {
 			continue
 		}
 		if d, ok := near(want, btfinfo.EssentialName(name)); ok {
-			all = append(all, guess{Suggestion{kindWord(t.Kind()) + btfinfo.EssentialName(name), "similar name"}, d})
+			all = append(all, guess{Suggestion{t.Kind().Tag() + btfinfo.EssentialName(name), "similar name"}, d})
 		}
 	}
 	return all
