@@ -50,7 +50,7 @@ test != "" { log_of[test] = log_of[test] $0 "\n"; next }
 { print }
 END {
 	for (name in log_of) show(name, log_of[name])
-	printf "%d passed, %d skipped, %d failed\n", passed, skipped, failed
+	printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
 	for (i = 1; i <= nunearned; i++) print "skipped without a listed reason: " unearned[i]
 	if (nunearned) exit 1
 }
