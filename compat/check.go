@@ -381,6 +381,9 @@ func attachable(p *relocate.Program) Status {
 	if !p.Sec.AutoAttach && p.Sec.Err == "" {
 		return None // lsm_cgroup: the loader gives the cgroup
 	}
+	if p.Sec.Hook == relocate.HookIter && ofOneThing[p.Sec.Func] {
+		return None
+	}
 	switch p.Sec.Hook {
 	case relocate.HookFunction, relocate.HookFunctions, relocate.HookSyscall, relocate.HookTracepoint, relocate.HookRawTP,
 		relocate.HookBTFTP, relocate.HookBTFFunc, relocate.HookLSM, relocate.HookIter:
@@ -388,6 +391,10 @@ func attachable(p *relocate.Program) Status {
 	}
 	return None
 }
+
+// ofOneThing are iterators over one map or cgroup, which the loader gives when it attaches the program: union
+// bpf_iter_link_info in include/uapi/linux/bpf.h. That of tasks may be given one and needs none.
+var ofOneThing = map[string]bool{"bpf_map_elem": true, "bpf_sk_storage_map": true, "sockmap": true, "cgroup": true}
 
 // objectResult is the object loaded whole: with its autoload programs, as libbpf does. Where it has none, the loader
 // chooses: the object fails where all its programs do, and where only some do it depends on the choice.

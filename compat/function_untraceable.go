@@ -2,6 +2,7 @@ package compat
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/corecheck/corecheck/btfinfo"
@@ -22,11 +23,14 @@ var functionUntraceable = &Rule{
 	Doc: `The function exists, but the kernel can't build a trampoline for it: more than 12 arguments, a variable number of
 them, a struct or union as result, an argument of more than 16 bytes or, on kernels before 6.1, any struct passed by
 value. The load fails. On x86-64 before 6.6 more than 6 arguments fail at attach; that limit is not in BTF and is judged
-by the upstream version, so a distro may have lifted it earlier. fmod_ret also needs a function that is open to error
-injection or a security_ hook; of the former BTF has no list.
+by the upstream version, so a distro may have lifted it earlier. The kernel also refuses functions that its trampolines
+call, and, for programs that run at the return, functions that never return; these lists are judged by the version as
+well. fmod_ret needs a function that is open to error injection or a security_ hook. System calls are, where the kernel
+was built with CONFIG_FUNCTION_ERROR_INJECTION or is of v7.1 or later; of other functions BTF has no list.
 
 Use a kprobe, or trace a function with a plainer prototype.
-Source: btf_distill_func_proto in kernel/bpf/btf.c, check_attach_modify_return in kernel/bpf/verifier.c.`,
+Source: btf_distill_func_proto in kernel/bpf/btf.c, check_attach_modify_return, btf_id_deny and noreturn_deny in
+kernel/bpf/verifier.c.`,
 	needs: targetNeeds,
 	check: func(c *check, n *relocate.Need) {
 		p, ok := target(n, relocate.HookBTFFunc)
@@ -43,24 +47,45 @@ Source: btf_distill_func_proto in kernel/bpf/btf.c, check_attach_modify_return i
 			c.report(n, raw{stage: stageLoad, verdict: Break, message: name + " can't be traced: " + why, hint: hint})
 			return
 		}
+		if why, unsure := c.refusedTarget(name, p.Sec.AttachType); why != "" {
+			r := raw{stage: stageLoad, verdict: Break, message: "the kernel refuses " + p.Sec.Name + " programs for " + name + ": " + why,
+				hint: "trace a function that calls it"}
+			if slices.Contains(noReturn, name) {
+				r.hint = "trace the start of the function, with fentry"
+			}
+			if unsure {
+				r.verdict = Unknown
+				r.message = "newer kernels refuse " + p.Sec.Name + " programs for " + name + ", since " + why + "; BTF does not tell whether this one does"
+			}
+			c.report(n, r)
+		}
 		proto := at.btf.Type(at.typ.Ref())
 		if proto.Vlen() > maxTraceArgsX86 && c.kernel.Arch == "x86_64" && c.mayPredate(6, 6) {
 			c.report(n, raw{stage: stageAttach, verdict: Unknown,
 				message: fmt.Sprintf("%s has %d arguments; x86-64 trampolines take %d before v6.6 (by the version number; BTF does not tell whether this kernel has the change)", name, proto.Vlen(), maxTraceArgsX86),
 				hint:    hint})
 		}
-		if p.Sec.AttachType == "BPF_MODIFY_RETURN" && !modifiable(name) {
+		if p.Sec.AttachType == "BPF_MODIFY_RETURN" && systemCall(name) {
+			if open, unsure := c.openSyscall(name); !open {
+				c.report(n, c.closedSyscall(unsure))
+			}
+		} else if p.Sec.AttachType == "BPF_MODIFY_RETURN" && !strings.HasPrefix(name, "security_") {
 			c.report(n, raw{stage: stageLoad, verdict: Unknown,
 				message: name + " exists, but fmod_ret is only for functions open to error injection, and BTF does not say which are",
-				hint:    "security_ hooks and system calls are; for others try it on the kernel"})
+				hint:    "security_ hooks always are; for others try it on the kernel"})
 		}
 	},
 }
 
-// modifiable tells functions that fmod_ret may attach to wherever they exist: security hooks, and system calls, which
-// are all marked ALLOW_ERROR_INJECTION (SYSCALL_DEFINEx in include/linux/syscalls.h and the arch's wrappers).
-func modifiable(name string) bool {
-	return strings.HasPrefix(name, "security_") || systemCall(name)
+// closedSyscall is the finding that a system call is not open to a program that changes its result or sleeps.
+func (c *check) closedSyscall(unsure bool) raw {
+	r := raw{stage: stageLoad, verdict: Break, message: "the kernel " + noErrorInjection,
+		hint: "use fentry or fexit without .s there, or a kernel with that option"}
+	if unsure {
+		r.verdict = Unknown
+		r.message += " before v7.1; the kernel's version is not known"
+	}
+	return r
 }
 
 // systemCall tells the functions that implement system calls.

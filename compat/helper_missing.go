@@ -2,6 +2,7 @@ package compat
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/corecheck/corecheck/relocate"
 )
@@ -49,6 +50,10 @@ Source: check_helper_call in kernel/bpf/verifier.c; enum bpf_func_id in include/
 		}
 		msg := fmt.Sprintf("the kernel has no helper %s (number %d)", n.Name, n.Value)
 		hint := "guard the call with bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_" + trimBPF(n.Name) + "), or use an older helper"
+		if !strings.HasPrefix(n.Name, "bpf_") { // newer than the table of names
+			msg = fmt.Sprintf("the kernel has no helper of number %d", n.Value)
+			hint = "guard the call with bpf_core_enum_value_exists() of its BPF_FUNC_ enumerator, or use an older helper"
+		}
 		c.reportGuarded(n, raw{verdict: Break, message: msg, hint: hint}, "bpf_func_id")
 	},
 }

@@ -3,6 +3,7 @@ package compat
 import (
 	"strings"
 
+	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -13,7 +14,8 @@ var programFlagUnconfirmed = &Rule{
 	Doc: `The section asks for a sleepable program (.s) or one for multi-buffer packets (.frags), and the kernel refuses the
 load where it does not take the flag (EINVAL). Multi-buffer XDP is there where struct bpf_prog_aux has xdp_has_frags.
 Sleepable fentry, fexit, fmod_ret and fsession programs are for functions open to error injection, and sleepable LSM
-programs for hooks that may sleep; BTF lists neither, so only system calls, which all are open, are known to work.
+programs for hooks that may sleep; BTF lists neither. Only of system calls it is known: they are open where the kernel
+was built with CONFIG_FUNCTION_ERROR_INJECTION, or is of v7.1 or later.
 Sleepable kprobes (uprobe.s, usdt.s) came with v6.0; for older kernels that is judged by the version number, and a
 distro may have them earlier. Sleepable tracepoints are newer than all that is known here.
 
@@ -39,7 +41,13 @@ prog_flags loading the ebpf program") in v5.18.`,
 		switch sec.ProgType {
 		case "BPF_PROG_TYPE_TRACING":
 			switch {
-			case sec.Hook == relocate.HookBTFFunc && !systemCall(sec.Func):
+			case sec.Hook == relocate.HookBTFFunc && systemCall(sec.Func):
+				open, unsure := c.openSyscall(sec.Func)
+				_, there := c.find(sec.Module, sec.Func, btfinfo.KindFunc)   // else function_missing says so
+				if !open && there && sec.AttachType != "BPF_MODIFY_RETURN" { // of which function_untraceable tells
+					c.report(n, c.closedSyscall(unsure))
+				}
+			case sec.Hook == relocate.HookBTFFunc:
 				unsure(sec.Func + " must be open to error injection, and BTF does not say which functions are")
 			case sec.Hook == relocate.HookBTFTP, strings.Contains(sec.Name, ".multi"):
 				unsure("tracepoints and many functions at once are newer than what BTF tells of")

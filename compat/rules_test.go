@@ -108,6 +108,11 @@ func fixtureKernels(t *testing.T, name string) *kernels.Kernel {
 			b.Struct("pair", 12, btfbuild.Member{Name: "only", Type: i}, btfbuild.Member{Name: "same", Type: i, Off: 32},
 				btfbuild.Member{Name: "a", Type: i, Off: 64})
 		})
+	case "no-xdp-links": // before BPF_XDP came with them
+		return synthetic(t, name, "5.8", func(b *btfbuild.Builder) {
+			b.Enum("bpf_prog_type", 4, btfbuild.Value{Name: "BPF_PROG_TYPE_XDP", Value: 6})
+			b.Enum("bpf_attach_type", 4, btfbuild.Value{Name: "BPF_CGROUP_INET_INGRESS", Value: 0})
+		})
 	case "three-bytes":
 		return synthetic(t, name, "4.3", func(b *btfbuild.Builder) {
 			enums(b)

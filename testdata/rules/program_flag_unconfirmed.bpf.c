@@ -12,7 +12,7 @@ SEC("xdp") int twin(void *ctx) { return 2; }
 
 SEC("fentry.s/vfs_read") int function(__u64 *ctx) { return 0; } // want: CC037 unknown 5.10..7.2
 
-SEC("fentry.s/__x64_sys_nanosleep") int twin_system_call(__u64 *ctx) { return 0; }
+SEC("fentry.s/__x64_sys_nanosleep") int twin_system_call(__u64 *ctx) { return 0; } // want: CC037 break 5.10..7.0
 
 SEC("lsm.s/file_open") int hook(__u64 *ctx) { return 0; } // want: CC037 unknown 5.10..7.2
 
