@@ -458,6 +458,9 @@ func (x *parts) add(word string, ids []string) {
 func (x *parts) text() string {
 	if len(x.word) == 1 {
 		if n := len(x.p.report.Kernels); n > 1 {
+			if strings.HasPrefix(x.word[0], "does not") {
+				return x.word[0] + fmt.Sprintf(" any of the %d kernels", n)
+			}
 			return x.word[0] + fmt.Sprintf(" all %d kernels", n)
 		}
 	}
