@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -341,6 +342,10 @@ func TestOpenMemory(t *testing.T) {
 	elf := testELF{class: elfClass64, order: le, machine: 62, sections: []testSection{{name: ".BTF", data: raw}},
 		edit: func(h []byte) { le.PutUint64(h[0x28:], 1<<40) }}.build()
 	const big = 128 << 20 // twice what may be taken
+	// What does not compress, again and again: the window has to hold it all, and the input's size allows for it.
+	noise := make([]byte, 13<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	far := zstdWindow(append(testImage(arm64Magic, nil, nil), bytes.Repeat(noise, 9)...), maxWindow)
 	for name, data := range map[string][]byte{
 		"gzip":                     gzipped(make([]byte, big)),
 		"zstd":                     zstdOf(make([]byte, big)),
@@ -350,6 +355,7 @@ func TestOpenMemory(t *testing.T) {
 		"gzip of gzip":             gzipped(gzipped(make([]byte, big))),
 		"zstd of BTF":              zstdOf(zeros(hugeHeader(1<<30), big)),
 		"zstd of BTF in the limit": zstdOf(zeros(hugeHeader(maxBTF-64), big)),
+		"zstd with a large window": far,
 		"bzImage of zstd":          testBzImage(append(zstdOf(zeros(elf, big)), 0, 0, 0, 0)),
 		"section table": testELF{class: elfClass64, order: le, machine: 62,
 			sections: []testSection{{name: ".BTF", data: raw, edit: func(h []byte) { le.PutUint64(h[32:], maxBTF) }}}}.build(),

@@ -122,12 +122,21 @@ func isOldTar(head []byte) bool {
 
 // maxWindow is the largest dictionary or window of a decompressor, in bytes. The kernel's build uses 128 MiB for xz and
 // zstd (scripts/xz_wrap.sh and cmd_zstd22 in scripts/Makefile.lib of Linux v6.12). A window costs memory only as far as
-// it is filled, which expandLimit bounds.
+// it is filled, which windowLimit bounds.
 const maxWindow = 128 << 20
 
-// newDecompressor returns a reader of the data that r holds in the given format. used, where not nil, is one that was
-// made for the same data before: its window is taken over, so that a second pass does not take the memory twice.
-func newDecompressor(r io.Reader, f format, once bool, used io.Reader) (io.Reader, error) {
+// smallWindow is enough for data that was compressed at the usual levels: xz -6 and zstd -19 have this, gzip, bzip2 and
+// lz4 less.
+const smallWindow = 8 << 20
+
+// windowLimit is how much of the windows of all decompressors of an input of size bytes may be filled. A vmlinux of 62 MB
+// in 13 MB has its BTF in the first 35 MB, and is not expanded further.
+func windowLimit(size int64) int64 { return size + 36<<20 }
+
+// newDecompressor returns a reader of the data that r holds in the given format, with a window of at most so many bytes.
+// used, where not nil, is one that was made for the same data before with the same window: it is taken over, so that a
+// second pass does not take the memory twice.
+func newDecompressor(r io.Reader, f format, once bool, window int, used io.Reader) (io.Reader, error) {
 	switch used := used.(type) {
 	case *xz.Reader:
 		err := used.Reset(r)
@@ -146,14 +155,14 @@ func newDecompressor(r io.Reader, f format, once bool, used io.Reader) (io.Reade
 		}
 		return z, err
 	case formatXz:
-		z, err := xz.NewReader(r, maxWindow)
+		z, err := xz.NewReader(r, uint32(window))
 		if err == nil && once {
 			z.Multistream(false)
 		}
 		return z, err
 	case formatZstd:
 		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(1<<40))
+			zstd.WithDecoderMaxWindow(uint64(window)), zstd.WithDecoderMaxMemory(1<<40))
 	case formatBzip2:
 		return bzip2.NewReader(r), nil
 	case formatLz4:
@@ -162,7 +171,7 @@ func newDecompressor(r io.Reader, f format, once bool, used io.Reader) (io.Reade
 	case formatLz4Legacy:
 		return &lz4Legacy{r: r}, nil
 	case formatLzma:
-		return lzma.ReaderConfig{DictCap: maxWindow}.NewReader(r)
+		return lzma.ReaderConfig{DictCap: window}.NewReader(r)
 	case formatLzop:
 		return newLzop(r)
 	}
@@ -176,6 +185,11 @@ type inflated struct {
 	in     *input
 	format format
 	limit  int64 // bytes that it may expand to
+
+	windows *int64 // bytes that may yet be filled of the windows of all layers
+	window  int64  // what of it is taken here
+	wide    bool   // the data needs more than smallWindow: all that passes is taken for filled
+	most    int64  // where wide: all that may pass
 
 	r    io.Reader // nil: at the start
 	used io.Reader // what r was before, nil at first
@@ -195,8 +209,8 @@ const (
 	inflatedPasses = 8
 )
 
-func newInflated(in *input, f format, limit int64) *inflated {
-	return &inflated{in: in, format: f, limit: limit, end: -1}
+func newInflated(in *input, f format, limit int64, windows *int64) *inflated {
+	return &inflated{in: in, format: f, limit: limit, windows: windows, end: -1}
 }
 
 func (z *inflated) close() {
@@ -206,6 +220,103 @@ func (z *inflated) close() {
 		}
 	}
 	z.r, z.used = nil, nil
+	*z.windows += z.window
+	z.window = 0
+}
+
+// take sees to it that n bytes of window may be filled here.
+func (z *inflated) take(n int64) error {
+	if n > z.window {
+		*z.windows -= n - z.window
+		z.window = n
+	}
+	if *z.windows < 0 {
+		return &Error{
+			Off: -1, Msg: fmt.Sprintf("%s data with a window of more than %d bytes takes too much memory for an input of this size after %d expanded bytes", z.format, smallWindow, z.pos),
+			Hint: "expand the file yourself, and open what comes out; in a kernel the BTF comes earlier, so that this one may have none",
+		}
+	}
+	return nil
+}
+
+// start makes the decompressor for the next pass.
+func (z *inflated) start() error {
+	size := z.in.size
+	if size < 0 {
+		size = 1<<63 - 1
+	}
+	data := io.Reader(io.NewSectionReader(z.in.r, 0, size))
+	window := smallWindow
+	if z.wide {
+		window = maxWindow
+		if z.format == formatZstd {
+			head, err := z.in.readUpTo(0, zstd.HeaderMaxSize)
+			if err != nil {
+				return err
+			}
+			if frame, n, w := narrowed(head, z.most); n > 0 {
+				data, window = io.MultiReader(bytes.NewReader(frame), io.NewSectionReader(z.in.r, int64(n), size-int64(n))), w
+			}
+		}
+	}
+	if z.format == formatXz || z.format == formatZstd || z.format == formatLzma {
+		if err := z.take(smallWindow); err != nil {
+			return err
+		}
+	}
+	r, err := newDecompressor(data, z.format, z.in.once, window, z.used)
+	z.r = r
+	return err
+}
+
+// narrowed returns another header for the zstd frame that starts with head, with a window that is enough for its first most
+// bytes, and the length of its own. n is 0 where that does not help. The decoder makes the whole window at once, and where
+// its memory was used before, clears it all, however little of it will be filled.
+func narrowed(head []byte, most int64) (frame []byte, n, window int) {
+	const overlap = 2 * 128 << 10 // blocks that are expanded ahead of what is read
+	var h zstd.Header
+	if err := h.Decode(head); err != nil || h.Skippable || h.DictionaryID != 0 {
+		return nil, 0, 0
+	}
+	have := h.WindowSize
+	if h.SingleSegment {
+		have = h.FrameContentSize
+	}
+	// RFC 8878, 3.1.1.1.2, Window_Descriptor: 5 bits of exponent, 3 of mantissa.
+	for d := range 256 {
+		base := int64(1) << (10 + d>>3)
+		w := base + base/8*int64(d&7)
+		if w < most+overlap {
+			continue
+		}
+		if uint64(w) >= have {
+			break
+		}
+		descriptor := byte(0) // no content size, no single segment, no dictionary
+		if h.HasCheckSum {
+			descriptor |= 1 << 2
+		}
+		return append([]byte(zstdMagic), descriptor, byte(d)), h.HeaderSize, int(w)
+	}
+	return nil, 0, 0
+}
+
+// widen starts again with the largest window where that is what err is about.
+func (z *inflated) widen(err error) bool {
+	switch {
+	case z.wide:
+		return false
+	case z.format == formatLzma, errors.Is(err, xz.ErrMemlimit),
+		errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+	default:
+		return false
+	}
+	z.close()
+	z.wide, z.pos, z.most = true, 0, *z.windows
+	if len(z.head) < inflatedHead {
+		z.head = z.head[:0]
+	}
+	return true
 }
 
 func (z *inflated) ReadAt(p []byte, off int64) (int, error) {
@@ -243,19 +354,17 @@ func (z *inflated) fill(at int64) {
 			z.err = z.damaged(fmt.Errorf("the decompressor failed: %v", p))
 		}
 	}()
-	if z.r == nil {
-		size := z.in.size
-		if size < 0 {
-			size = 1<<63 - 1
-		}
-		r, err := newDecompressor(io.NewSectionReader(z.in.r, 0, size), z.format, z.in.once, z.used)
-		if err != nil {
-			z.err = z.damaged(err)
-			return
-		}
-		z.r = r
-	}
 	for z.pos <= at {
+		if z.r == nil {
+			if err := z.start(); err != nil {
+				z.r = nil
+				if z.widen(err) {
+					continue
+				}
+				z.err = z.damaged(err)
+				return
+			}
+		}
 		buf := z.room()
 		m, err := z.r.Read(buf)
 		if len(z.head) < inflatedHead {
@@ -269,11 +378,19 @@ func (z *inflated) fill(at int64) {
 			}
 			return
 		}
+		if z.wide {
+			if z.err = z.take(min(z.pos, maxWindow)); z.err != nil {
+				return
+			}
+		}
 		if err == io.EOF {
 			z.err, z.end = err, z.pos
 			return
 		}
 		if err != nil {
+			if z.widen(err) {
+				continue
+			}
 			z.err = z.damaged(err)
 			return
 		}

@@ -299,6 +299,10 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 		if s, err = surveyInput(in, 0, int64(f.shoff)); err != nil {
 			return nil, err
 		}
+		if s.btf != nil && s.banner.Text != "" { // a kernel's; what else is in it need not be expanded
+			o.step(".BTF")
+			return &File{BTF: s.btf, Raw: s.raw, Banner: s.banner, Arch: o.arch}, nil
+		}
 	}
 	if err := f.readSections(); err != nil {
 		return nil, err

@@ -125,7 +125,7 @@ func TestPayloads(t *testing.T) {
 				}
 			}
 			data := p.read(t)
-			z := newInflated(&input{r: bytes.NewReader(data), size: int64(len(data))}, sniff(data), 1<<20)
+			z := newInflated(&input{r: bytes.NewReader(data), size: int64(len(data))}, sniff(data), 1<<20, new(int64(maxWindow)))
 			defer z.close()
 			got, err := (&input{r: z, size: -1}).readUpTo(0, 1<<20)
 			if err != nil || !bytes.Equal(got, kernel) {

@@ -3,6 +3,7 @@ package btfinfo
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -21,6 +22,7 @@ const (
 	zbootHead    = 0x40      // end of the offset of the PE header
 	imageHead    = 0x40      // of arm64 and riscv
 	bzImageMin   = 0x0208    // first boot protocol with payload_offset
+	s390Kernel   = 1 << 20   // what expands to more is the kernel: chance does not come that far
 	s390Search   = 16 << 20  // the payload of an s390x image starts within these first bytes
 )
 
@@ -146,16 +148,17 @@ func (o *opener) openS390(in *input, depth int) (*File, error) {
 	var worst error
 	var worstStep string
 	most := int64(-1)
+	buf := make([]byte, surveyWindow)
 	for off, tries := int64(s390Magic), 0; tries < surveyTries; tries++ {
 		var f format
 		var err error
-		if off, f, err = nextCompressed(in, off); err != nil {
+		if off, f, err = nextCompressed(in, off, buf); err != nil {
 			return nil, err
 		}
 		if f == formatNone {
 			break
 		}
-		z := newInflated(&input{r: in.section(off, max(0, in.size-off)).r, size: -1, once: true}, f, o.limit)
+		z := newInflated(&input{r: in.section(off, max(0, in.size-off)).r, size: -1, once: true}, f, o.limit, &o.windows)
 		o.step("%s", f)
 		file, err := o.openFlat(&input{r: z, size: -1}, 0)
 		z.close()
@@ -166,6 +169,9 @@ func (o *opener) openS390(in *input, depth int) (*File, error) {
 			worst, worstStep, most = err, f.String(), z.pos
 		}
 		o.steps = o.steps[:steps]
+		if z.pos > s390Kernel {
+			break
+		}
 		off++
 	}
 	if worst == nil {
@@ -175,14 +181,15 @@ func (o *opener) openS390(in *input, depth int) (*File, error) {
 	return nil, worst
 }
 
-// nextCompressed finds the next place from off on that starts like compressed data.
-func nextCompressed(in *input, off int64) (int64, format, error) {
+// nextCompressed finds the next place from off on that starts like compressed data. buf is room for a window.
+func nextCompressed(in *input, off int64, buf []byte) (int64, format, error) {
 	magics := []string{gzipMagic, xzMagic, zstdMagic, bzip2Magic, lz4LegacyMagic, lzopMagic}
 	for off < s390Search {
-		w, err := in.readUpTo(off, surveyWindow)
-		if err != nil {
+		n, err := in.r.ReadAt(buf, off)
+		if err != nil && err != io.EOF {
 			return 0, formatNone, err
 		}
+		w := buf[:n]
 		best := -1
 		for _, m := range magics {
 			if i := strings.Index(string(w), m); i >= 0 && (best < 0 || i < best) {

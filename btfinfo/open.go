@@ -55,7 +55,7 @@ type Options struct {
 //
 // The input is read as a stream and never expanded as a whole: what is held are the decompressor's window and the BTF.
 // An input of N bytes may expand to 48 MiB or 10*N, whichever is larger, but to no more than 16 MiB + 32*N; BTF itself
-// may be 32 MiB.
+// may be 32 MiB. A kernel is read as far as its BTF; the decompressors' windows may hold 36 MiB + N of it.
 func Open(path string, opt *Options) (*File, error) {
 	// A pipe would block in open(2), so look before.
 	st, err := os.Stat(path)
@@ -82,7 +82,7 @@ func Read(r io.ReaderAt, size int64, name string, opt *Options) (*File, error) {
 	if opt == nil {
 		opt = &Options{}
 	}
-	o := &opener{opt: *opt, limit: expandLimit(size)}
+	o := &opener{opt: *opt, limit: expandLimit(size), windows: windowLimit(size)}
 	file, err := o.open(&input{r: r, size: size}, 0)
 	if err != nil {
 		var e *Error
@@ -176,8 +176,10 @@ func (in *input) read(off int64, n int, what string) ([]byte, error) {
 type opener struct {
 	opt   Options
 	limit int64 // bytes that any one layer may expand to
-	steps []string
-	arch  string // of the boot image passed on the way
+	// windows is how many bytes may yet be filled of the decompressors' windows.
+	windows int64
+	steps   []string
+	arch    string // of the boot image passed on the way
 }
 
 func (o *opener) step(format string, args ...any) {
@@ -214,7 +216,7 @@ func (o *opener) open(in *input, depth int) (*File, error) {
 	case formatNone:
 		return nil, unknownErr(head)
 	}
-	z := newInflated(in, format, o.limit)
+	z := newInflated(in, format, o.limit, &o.windows)
 	defer z.close()
 	o.step("%s", format)
 	return o.open(&input{r: z, size: -1}, depth+1)

@@ -6,6 +6,8 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/binary"
+	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -323,7 +325,7 @@ func TestInflatedRandomAccess(t *testing.T) {
 		content[i] = byte(i * 31 >> 7)
 	}
 	data := zstdOf(content)
-	z := newInflated(&input{r: bytes.NewReader(data), size: int64(len(data))}, formatZstd, size)
+	z := newInflated(&input{r: bytes.NewReader(data), size: int64(len(data))}, formatZstd, size, new(int64(maxWindow)))
 	defer z.close()
 	for _, at := range []struct{ off, n int }{
 		{0, 100}, {size - 10, 10}, {size - inflatedTail - 5, 20}, {inflatedHead - 7, 20}, {inflatedHead, inflatedTail + 9},
@@ -352,4 +354,71 @@ func TestInflatedRandomAccess(t *testing.T) {
 		}
 	}
 	t.Error("read back and forth without end")
+}
+
+// TestOpenWindow opens a kernel whose decompressor declares far more memory than the kernel takes.
+func TestOpenWindow(t *testing.T) {
+	t.Parallel()
+	for _, kernel := range [][]byte{kernelELF(), testImage(arm64Magic, kernelText(), kernelBuilder().Bytes(le))} {
+		noise := make([]byte, 1<<20)
+		rand.NewChaCha8([32]byte{1}).Read(noise)
+		data := zstdWindow(append(kernel, bytes.Repeat(noise, 3*inflatedHead>>20)...), maxWindow)
+		f, err := Read(bytes.NewReader(data), int64(len(data)), "in", nil)
+		if err != nil || f.BTF.NumTypes() < 2 {
+			t.Errorf("file %v, error %v", f, err)
+		}
+	}
+}
+
+// TestNarrowed reads the start of data through a header with a smaller window than its own.
+func TestNarrowed(t *testing.T) {
+	t.Parallel()
+	content := make([]byte, 40<<20)
+	rand.NewChaCha8([32]byte{2}).Read(content[:1<<20])
+	copy(content[9<<20:], content[:1<<20])
+	one, err := zstd.NewWriter(nil, zstd.WithSingleSegment(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"window":         zstdWindow(content, maxWindow),
+		"single segment": one.EncodeAll(content, nil),
+	} {
+		const most = 10 << 20
+		frame, n, window := narrowed(data[:zstd.HeaderMaxSize], most)
+		if n == 0 || window < most || window > most+most/4 {
+			t.Fatalf("%s: header of %d bytes, a window of %d", name, n, window)
+		}
+		z, err := newDecompressor(io.MultiReader(bytes.NewReader(frame), bytes.NewReader(data[n:])), formatZstd, false, window, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, most)
+		if _, err := io.ReadFull(z, got); err != nil || !bytes.Equal(got, content[:most]) {
+			t.Errorf("%s: other content, or error %v", name, err)
+		}
+		z.(*zstd.Decoder).Close()
+		if _, n, _ := narrowed(data[:zstd.HeaderMaxSize], maxWindow); n != 0 {
+			t.Errorf("%s: a smaller header for a larger window", name)
+		}
+	}
+	if _, n, _ := narrowed([]byte("no zstd"), 1); n != 0 {
+		t.Errorf("a header for what is none")
+	}
+}
+
+// zstdWindow compresses data in one go of unknown size and with a window of so many bytes, as the kernel's build does.
+func zstdWindow(data []byte, window int) []byte {
+	var b bytes.Buffer
+	w, err := zstd.NewWriter(&b, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(1))
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return b.Bytes()
 }
