@@ -27,6 +27,9 @@ const pageWidth = 100
 // maxPlaces is how many places of one finding are listed without Verbose.
 const maxPlaces = 3
 
+// maxPrograms is how many programs of one place are listed without Verbose.
+const maxPrograms = 8
+
 // WriteTable writes the report for people: per object a table of the needs that are not fine everywhere, a line for
 // each program, what to do about each finding, and a summary.
 func (r *Report) WriteTable(w io.Writer, opt TableOptions) error {
@@ -302,7 +305,7 @@ func (p *printer) needText(x *row, width int) string {
 	if x.source != nil {
 		at = cut(fmt.Sprintf("%s:%d", baseName(x.source.File), x.source.Line), width/2) + "  "
 	}
-	lines := wrap(needWord(x.need), width-4-twwidth.Width(at))
+	lines := wrap(printable(needWord(x.need), false), width-4-twwidth.Width(at))
 	for i := range lines {
 		if i == 0 {
 			lines[i] = "  " + p.style(dim, at) + lines[i]
@@ -545,7 +548,11 @@ func (p *printer) places(fs []*Finding) {
 	for i, x := range list[:n] {
 		who := "in the object as a whole"
 		if x.programs[0] != "" {
-			who = "in " + plural(len(x.programs), "program") + " " + strings.Join(x.programs, ", ")
+			names := x.programs
+			if !p.opt.Verbose && len(names) > maxPrograms+1 {
+				names = append(slices.Clone(names[:maxPrograms]), count(len(names)-maxPrograms, "more program"))
+			}
+			who = "in " + plural(len(x.programs), "program") + " " + strings.Join(names, ", ")
 		}
 		if x.source == (SourceRef{}) {
 			p.para("    ", "    ", who+" (no line info)")
@@ -553,7 +560,7 @@ func (p *printer) places(fs []*Finding) {
 		}
 		p.line("    %s", cut(fmt.Sprintf("%s:%d  %s", baseName(x.source.File), x.source.Line, x.source.Text), pageWidth-4))
 		if i+1 == n || !slices.Equal(x.programs, list[i+1].programs) {
-			for _, l := range wrap(who, pageWidth-4) {
+			for _, l := range wrap(printable(who, false), pageWidth-4) {
 				p.line("    %s", p.style(dim, l))
 			}
 		}

@@ -229,7 +229,7 @@ func TestTableHostileNames(t *testing.T) {
 				{Kernels: []string{"debian/11/x86_64/a"}, Load: Break, Attach: OK, Verdict: Break, Findings: []int{0}},
 				{Kernels: []string{"debian/12/x86_64/b"}, Load: OK, Attach: OK, Verdict: OK, Findings: []int{}}}}},
 			Results: []ObjectResult{{Kernels: []string{"debian/11/x86_64/a"}, Load: Break, Verdict: Break}, {Kernels: []string{"debian/12/x86_64/b"}, Load: OK, Verdict: OK}}}},
-		Findings: []Finding{{Code: "CC001", Title: "title", Verdict: Break, Stage: "load", Object: "n", Program: long, Need: NeedRef{"field", long},
+		Findings: []Finding{{Code: "CC001", Title: "title", Verdict: Break, Stage: "load", Object: "n", Program: long, Need: NeedRef{"field", "\x1b[1m" + long},
 			Source: &SourceRef{File: "/a/" + long, Line: 12, Text: "\x1b]0;title\x07" + long}, Kernels: []string{"debian/11/x86_64/a"},
 			Message: long + " and " + long, Hint: long, Candidates: []string{long}}},
 	}
@@ -238,6 +238,9 @@ func TestTableHostileNames(t *testing.T) {
 		checkText(t, "hostile names", text)
 		if strings.ContainsAny(text, "\a\x1b") {
 			t.Error("control characters are in the text")
+		}
+		if strings.Contains(text, `\x1b[0m`) {
+			t.Error("the table took a name's escape sequence for a style")
 		}
 	}
 }
@@ -271,5 +274,29 @@ two  tc
 `
 	if got := tableText(t, func(w *bytes.Buffer) error { return r.WriteTable(w, TableOptions{}) }); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A line that very many programs share is not buried below their names.
+func TestTableManyPrograms(t *testing.T) {
+	t.Parallel()
+	rep := &Report{Kernels: infos("debian/11/x86_64/a=5.10.1")}
+	o := ObjectReport{File: "o", Name: "o"}
+	for i := range 600 {
+		name := fmt.Sprintf("p%d", i)
+		rep.Findings = append(rep.Findings, Finding{Code: "CC001", Verdict: Break, Object: "o", Program: name, Need: NeedRef{"field", "f"},
+			Source: &SourceRef{File: "f.c", Line: 1, Text: "line"}, Kernels: []string{"debian/11/x86_64/a"}})
+		o.Programs = append(o.Programs, ProgramReport{Name: name, Results: []ProgramResult{
+			{Kernels: []string{"debian/11/x86_64/a"}, Load: Break, Attach: None, Verdict: Break, Findings: []int{i}}}})
+	}
+	rep.Objects = []ObjectReport{o}
+	for _, tt := range []struct {
+		verbose bool
+		want    string
+	}{{false, "p7, 592 more programs\n"}, {true, "p8, p9"}} {
+		text := tableText(t, func(w *bytes.Buffer) error { return rep.WriteTable(w, TableOptions{Verbose: tt.verbose}) })
+		if !strings.Contains(text, tt.want) {
+			t.Errorf("verbose %v: no %q in the text", tt.verbose, tt.want)
+		}
 	}
 }
