@@ -119,9 +119,9 @@ func useColor() bool {
 // objects that could.
 func openObjects(args []string) (objs []*relocate.Object, problems []error) {
 	for _, arg := range args {
-		files, dir, err := expand(arg)
-		if err != nil {
-			problems = append(problems, err)
+		files, dir, errs := expand(arg)
+		problems = append(problems, errs...)
+		if len(errs) > 0 && len(files) == 0 {
 			continue
 		}
 		found := 0
@@ -152,32 +152,40 @@ func fileCount(n int) string {
 }
 
 // expand turns an argument into files: a folder into all regular files below it, in the order of names, a pattern that
-// no shell expanded into what fits it.
-func expand(arg string) (files []string, dir bool, err error) {
+// no shell expanded into what fits it. What can't be looked at comes back as errors beside the files that can.
+func expand(arg string) (files []string, dir bool, errs []error) {
 	st, err := os.Stat(arg)
 	if err != nil && strings.ContainsAny(arg, "*?[") {
 		files, globErr := filepath.Glob(arg)
 		if globErr != nil {
-			return nil, false, hinted(fmt.Errorf("%s: %w", arg, globErr), "a '[' in a pattern needs its ']'")
+			return nil, false, []error{hinted(fmt.Errorf("%s: %w", arg, globErr), "a '[' in a pattern needs its ']'")}
 		}
 		if len(files) > 0 {
 			return files, false, nil
 		}
-		return nil, false, hinted(fmt.Errorf("%s: no such file, and nothing fits it as a pattern", arg), "")
+		return nil, false, []error{hinted(fmt.Errorf("%s: no such file, and nothing fits it as a pattern", arg), "")}
 	}
 	if err != nil || !st.IsDir() {
 		return []string{arg}, false, nil // relocate.Open says what is wrong with it
 	}
-	err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
+	// The walk itself has no errors: the function gets them, and goes on.
+	_ = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			errs = append(errs, hinted(err, "every folder below "+arg+" must be readable"))
+			return nil
+		}
+		if d.Type().IsRegular() && !isMarker(path, d) {
 			files = append(files, path)
 		}
-		return err
+		return nil
 	})
-	if err != nil {
-		return nil, false, hinted(err, "every file below the folder must be readable")
-	}
-	return files, true, nil
+	return files, true, errs
+}
+
+// isMarker tells empty files that are no objects of a build that failed: .gitkeep, stamps of make.
+func isMarker(path string, d fs.DirEntry) bool {
+	info, err := d.Info()
+	return err == nil && info.Size() == 0 && filepath.Ext(path) != ".o"
 }
 
 func runNeeds(cmd *cobra.Command, args []string, o objectOptions) error {
