@@ -99,7 +99,7 @@ func TestOpenBad(t *testing.T) {
 			fmt.Sprintf("in: gzip: at 0x10: BTF strings end at byte %d after the header, have %d", len(raw)+76, len(raw)-24), ""},
 		{"BTF in gzip, said to be huge", gzipped(header(func(h *btfbuild.Header) { h.StrLen = 0xffffff00 })), nil,
 			fmt.Sprintf("in: gzip: at 0x0: the BTF is %d bytes, the limit is 33554432", 24+uint64(le.Uint32(raw[16:]))+0xffffff00), ""},
-		{"split BTF alone", mod, nil, "in: this BTF continues that of the kernel it was built for, which is not given", "--base vmlinux"},
+		{"split BTF alone", mod, nil, "in: can't be read alone: this BTF continues that of the kernel it was built for, which is not given", "--base vmlinux"},
 		{"split BTF of another kernel", mod, &Options{Base: otherKernel}, "in: at 0x18: type [2] STRUCT: string offset of the name is 176, there are 24", "the very build"},
 		{"split BTF of the other byte order", moduleBuilder(kernelBuilder()).Bytes(binary.BigEndian), &Options{Base: kernelBTF}, "in: at 0x0: split BTF is big endian, its base is little endian", ""},
 
@@ -135,7 +135,7 @@ func TestOpenBad(t *testing.T) {
 			"in: zstd: ELF: .BTF: at 0x18: type [1] has kind 31, known are 1 to 19", "newer than this"},
 		{".BTF.base damaged", withBTF(testSection{data: mod}, testSection{name: ".BTF.base", data: raw[:30]}), nil,
 			fmt.Sprintf("in: ELF: .BTF.base: at 0x10: BTF strings end at byte %d after the header, have 6", len(raw)-24), ""},
-		{".BTF of a module alone", withBTF(testSection{data: mod}), nil, "in: ELF: .BTF: this BTF continues that of the kernel it was built for, which is not given", "--base vmlinux"},
+		{".BTF of a module alone", withBTF(testSection{data: mod}), nil, "in: ELF: .BTF: can't be read alone: this BTF continues that of the kernel it was built for, which is not given", "--base vmlinux"},
 		{"compressed section header", withBTF(testSection{flags: shfCompressed, data: make([]byte, 20)}), nil, "in: ELF: .BTF: at 0x0: the header of a compressed section needs 24 bytes, have 20", ""},
 		{"compressed section kind", withBTF(testSection{flags: shfCompressed, data: chdr(7, 10)}), nil, "in: ELF: .BTF: at 0x0: compression 7 of the section is not known, known are 1 (zlib) and 2 (zstd)", ""},
 		{"compressed section huge", withBTF(testSection{flags: shfCompressed, data: chdr(1, 1<<40)}), nil, "in: ELF: .BTF: at 0x8: the section is said to expand to 1099511627776 bytes, the limit is 33554432", ""},

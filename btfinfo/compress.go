@@ -224,6 +224,17 @@ func (z *inflated) close() {
 	z.window = 0
 }
 
+// inherit takes over the decompressor of an inflated of the same format that has done its work, so that trying many places
+// of a file does not make as many windows.
+func (z *inflated) inherit(from *inflated) {
+	z.used, z.wide, z.most = from.r, from.wide, from.most
+	if z.used == nil {
+		z.used = from.used
+	}
+	from.r, from.used = nil, nil
+	from.close()
+}
+
 // take sees to it that n bytes of window may be filled here.
 func (z *inflated) take(n int64) error {
 	if n > z.window {

@@ -322,6 +322,7 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 		}
 		file.Banner = s.banner
 	}
+	_, file.Code = f.find(".BTF.ext")
 	btf, ok := f.find(".BTF")
 	if !ok {
 		e := &Error{Off: -1, Msg: fmt.Sprintf("no .BTF among %d sections", f.shnum)}

@@ -149,6 +149,12 @@ func (o *opener) openS390(in *input, depth int) (*File, error) {
 	var worstStep string
 	most := int64(-1)
 	buf := make([]byte, surveyWindow)
+	last := map[format]*inflated{}
+	defer func() {
+		for _, z := range last {
+			z.close()
+		}
+	}()
 	for off, tries := int64(s390Magic), 0; tries < surveyTries; tries++ {
 		var f format
 		var err error
@@ -160,8 +166,11 @@ func (o *opener) openS390(in *input, depth int) (*File, error) {
 		}
 		z := newInflated(&input{r: in.section(off, max(0, in.size-off)).r, size: -1, once: true}, f, o.limit, &o.windows)
 		o.step("%s", f)
+		if l := last[f]; l != nil {
+			z.inherit(l)
+		}
+		last[f] = z
 		file, err := o.openFlat(&input{r: z, size: -1}, 0)
-		z.close()
 		if err == nil {
 			return file, nil
 		}

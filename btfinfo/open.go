@@ -29,6 +29,7 @@ type File struct {
 	Module string   // name of the kernel module, from its .modinfo; "" for anything else
 	Banner Banner   // from the image's text; zero where it has none, as in raw BTF
 	Arch   string   // BTFHub's name: "x86_64", "arm64", "s390x" …; "bpf" for a BPF object; "" where nothing tells
+	Code   bool     // a compiled BPF program: the ELF file has .BTF.ext, too
 	Raw    []byte   // the .BTF as stored, without the base; BTF shares it, so it must not be changed
 }
 
@@ -273,8 +274,8 @@ func (o *opener) parse(f *File, section string, ownBase *BTF) error {
 	if base == nil && isSplit(f.Raw) {
 		if base = o.opt.Base; base == nil {
 			return &Error{
-				Section: section, Off: -1,
-				Msg:  "this BTF continues that of the kernel it was built for, which is not given",
+				Section: section, Off: -1, Err: ErrNoBase,
+				Msg:  "can't be read alone",
 				Hint: "name the kernel's BTF: --base vmlinux, or --base /sys/kernel/btf/vmlinux",
 			}
 		}
@@ -286,6 +287,9 @@ func (o *opener) parse(f *File, section string, ownBase *BTF) error {
 	f.BTF, f.Base = b, base
 	return nil
 }
+
+// ErrNoBase is the cause of the error about a module's BTF that is opened without Options.Base.
+var ErrNoBase = errors.New("this BTF continues that of the kernel it was built for, which is not given")
 
 // atSection adds to an error of parseOwned where the BTF lies.
 func atSection(err error, section string, foreignBase bool) error {

@@ -118,7 +118,7 @@ func (s *Selector) Coverage(all []*Kernel) Coverage {
 		}
 		for _, p := range in {
 			if p.candidates() {
-				continue // left over at an edge: "<6.1.0" does not ask for 6.1-rc1
+				continue
 			}
 			c.missing = append(c.missing, gap{whole: p == m, minor: v, text: p.within(m)})
 		}
@@ -130,7 +130,7 @@ func (s *Selector) Coverage(all []*Kernel) Coverage {
 		}
 		if p.hi > end {
 			p.lo = max(p.lo, minorSpan(nextRelease(newest).Major, nextRelease(newest).Minor).lo)
-			if p.lo <= p.hi {
+			if p.lo <= p.hi && !p.candidates() {
 				c.missing = append(c.missing, gap{text: p.beyond()})
 			}
 		}
@@ -227,10 +227,11 @@ func versionAt(p uint64) Version {
 	return v
 }
 
-// candidates tells that p holds nothing but release candidates, and not one that was named.
+// candidates tells that p is what an edge before a first release or a first candidate leaves: "<6.1.0" does not ask for
+// 6.1-rc1.
 func (p span) candidates() bool {
 	const low = 1<<24 - 1
-	return p.lo>>24 == p.hi>>24 && p.hi&low < 1<<20 && (p.lo != p.hi || p.lo&low == 0)
+	return p.lo>>24 == p.hi>>24 && (p.hi&low == 0 || p.hi&low == 1<<20-1)
 }
 
 // within writes p, a part of the minor release m, as a selector term: "6.1" all of it, "6.1.150", "6.1.150..6.1".

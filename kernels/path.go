@@ -70,18 +70,24 @@ func FromPath(path string) ([]*Kernel, error) {
 	return []*Kernel{k}, nil
 }
 
+// checkFile is the hint of errors about files that were found in a folder.
+const checkFile = "may you read it, and is it what its name says? take it away, or let its name begin with a dot, to leave it out"
+
 // fileErr is an error about a file, without the operation and the path that those of package os repeat.
 func fileErr(path, msg string, err error, hint string) *btfinfo.Error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		err = p.Err
 	}
+	if path == "" { // the line begins with it
+		path = `""`
+	}
 	return &btfinfo.Error{File: path, Off: -1, Msg: msg, Err: err, Hint: hint}
 }
 
 // fromFile opens one file. What its banner says is better than what its name says.
 func fromFile(path string) (*Kernel, error) {
-	f, err := btfinfo.Open(path, nil)
+	f, err := openKernel(path)
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +113,27 @@ func fromFile(path string) (*Kernel, error) {
 	return k, nil
 }
 
-func loadFile(path string) (*btfinfo.BTF, []Module, error) {
+// openKernel opens a file whose BTF is a kernel's: not a module's, which has a part of the types, nor that of a program,
+// in which every question to a kernel would be answered with no.
+func openKernel(path string) (*btfinfo.File, error) {
 	f, err := btfinfo.Open(path, nil)
+	var e *btfinfo.Error
+	switch {
+	case errors.Is(err, btfinfo.ErrNoBase) && errors.As(err, &e):
+		e.Hint = "this is a module, or its BTF; name the kernel that it belongs to"
+		return nil, e
+	case err != nil:
+		return nil, err
+	case f.Split() || f.Module != "":
+		return nil, fileErr(path, "is a kernel module, want a kernel", nil, "name the kernel that it belongs to")
+	case f.Code:
+		return nil, fileErr(path, "is a BPF program, want a kernel", nil, "objects are named without a flag: corecheck object "+filepath.Base(path))
+	}
+	return f, nil
+}
+
+func loadFile(path string) (*btfinfo.BTF, []Module, error) {
+	f, err := openKernel(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,7 +148,7 @@ func fromDir(dir string) ([]*Kernel, error) {
 	// Walk what dir points to: WalkDir itself does not follow a link.
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return nil, fileErr(dir, "can't be opened", err, "")
+		return nil, fileErr(dir, "can't be opened", err, checkFile)
 	}
 	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		rel, relErr := filepath.Rel(root, path)
@@ -133,7 +158,7 @@ func fromDir(dir string) ([]*Kernel, error) {
 		shown := filepath.Join(dir, rel)
 		switch {
 		case err != nil:
-			problems = append(problems, fileErr(shown, "can't be read", err, ""))
+			problems = append(problems, fileErr(shown, "can't be read", err, checkFile))
 			if d != nil && d.IsDir() {
 				return fs.SkipDir
 			}
@@ -175,20 +200,20 @@ func fromDir(dir string) ([]*Kernel, error) {
 func readable(path string) error {
 	st, err := os.Stat(path) // a link may lead anywhere, and opening a pipe would wait
 	if err != nil {
-		return fileErr(path, "can't be opened", err, "")
+		return fileErr(path, "can't be opened", err, checkFile)
 	}
 	if !st.Mode().IsRegular() {
-		return fileErr(path, "is no regular file", nil, "")
+		return fileErr(path, "is no regular file", nil, checkFile)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return fileErr(path, "can't be opened", err, "")
+		return fileErr(path, "can't be opened", err, checkFile)
 	}
 	defer f.Close()
 	if _, err := f.Read(make([]byte, 1)); err == io.EOF {
-		return fileErr(path, "is empty", nil, "")
+		return fileErr(path, "is empty", nil, "a copy or a build that failed may leave an empty file: make it anew, or take it away")
 	} else if err != nil {
-		return fileErr(path, "can't be read", err, "")
+		return fileErr(path, "can't be read", err, checkFile)
 	}
 	return nil
 }

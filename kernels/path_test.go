@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/btfinfo/btfbuild"
 )
 
 // tinyBTF is the smallest BTF that stands alone: no types, and the empty string.
@@ -160,6 +162,47 @@ func TestFromPathProblems(t *testing.T) {
 		if all != nil || !errors.As(err, &e) || !strings.HasPrefix(err.Error(), name+want) || e.Hint == "" {
 			t.Errorf("%s: %v, %v; want %q and a hint", name, ids(all), err, want)
 		}
+	}
+}
+
+// TestFromPathNoKernel names what has BTF and is no kernel, by itself and in a folder.
+func TestFromPathNoKernel(t *testing.T) {
+	t.Parallel()
+	object, err := os.ReadFile(filepath.Join("..", "testdata", "rules", "map_type_missing.bpf.o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := btfbuild.New()
+	base.Int("int", 4, 0)
+	module := btfbuild.NewSplit(base)
+	module.Int("mine", 4, 0)
+	for name, tt := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"object.btf": {object, "is a BPF program, want a kernel"},
+		"module.btf": {module.Bytes(binary.LittleEndian), "can't be read alone: "},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, tt.data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := FromPath(path)
+		check := func(err error) {
+			t.Helper()
+			var e *btfinfo.Error
+			if !errors.As(err, &e) || !strings.HasPrefix(e.Error(), path+": "+tt.want) || e.Hint == "" || strings.Contains(e.Hint, "--base") {
+				t.Errorf("%s: got %v, want %s", name, err, tt.want)
+			}
+		}
+		check(err)
+		all, err := FromPath(dir)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("got %q, %v", ids(all), err)
+		}
+		_, _, err = all[0].Load()
+		check(err)
 	}
 }
 

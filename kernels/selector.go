@@ -247,6 +247,15 @@ func (p *selectorParser) filter(t term, n int) (term, error) {
 		}
 		t.glob = arch
 	}
+	if t.key == "id" { // an ID too may have the arch under another name
+		parts := strings.Split(t.glob, "/")
+		for i, part := range parts {
+			if arch, ok := Arch(part); ok {
+				parts[i] = arch
+			}
+		}
+		t.glob = strings.Join(parts, "/")
+	}
 	return t, nil
 }
 
@@ -309,6 +318,8 @@ func (p *selectorParser) bound(want string) (bound, error) {
 		major := strings.TrimPrefix(w, "v")
 		if v, ok := versionOf(major, "0", "", ""); ok {
 			b = bound{Version: v, majorOnly: true}
+		} else if strings.Trim(major, "0123456789") == "" {
+			return bound{}, p.fail(p.pos, "%q is no kernel version: a major version is 1 to %d", w, maxNumber)
 		} else {
 			return bound{}, p.fail(p.pos, "%v", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -41,7 +42,9 @@ type selection struct {
 
 // find reads the kernels' descriptions, not their BTF. An error with the exit code says why there is nothing to ask.
 func (o *kernelOptions) find(stderr io.Writer) (selection, error) {
-	sel, err := kernels.ParseSelector(strings.Join(o.Selectors, ","))
+	// An empty one, from a script's variable, takes every kernel, and says nothing beside others.
+	selectors := slices.DeleteFunc(slices.Clone(o.Selectors), func(s string) bool { return strings.TrimSpace(s) == "" })
+	sel, err := kernels.ParseSelector(strings.Join(selectors, ","))
 	if err != nil {
 		return selection{}, printSelectorError(stderr, err)
 	}
