@@ -1,6 +1,7 @@
 package btfinfo
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -201,7 +202,7 @@ func nextCompressed(in *input, off int64, buf []byte) (int64, format, error) {
 		w := buf[:n]
 		best := -1
 		for _, m := range magics {
-			if i := strings.Index(string(w), m); i >= 0 && (best < 0 || i < best) {
+			if i := bytes.Index(w, []byte(m)); i >= 0 && (best < 0 || i < best) {
 				best = i
 			}
 		}
