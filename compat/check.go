@@ -457,10 +457,17 @@ func groupKernels[T any](ks []KernelInfo, key func(k int) string, make func(ids 
 	return out
 }
 
+// gplCompatible is license_is_gpl_compatible of include/linux/license.h. Which helpers ask for it is not in BTF.
+var gplCompatible = map[string]bool{"GPL": true, "GPL v2": true, "GPL and additional rights": true, "Dual BSD/GPL": true,
+	"Dual MIT/GPL": true, "Dual MPL/GPL": true}
+
 // notChecked says what a clean report on these objects does not prove.
 func notChecked(objs []*relocate.Object) []string {
-	var kprobes, events, guarded, userspace int
+	var kprobes, events, guarded, userspace, unlicensed int
 	for _, o := range objs {
+		if !gplCompatible[o.License] {
+			unlicensed++
+		}
 		for _, p := range o.Programs {
 			switch p.Sec.Hook {
 			case relocate.HookFunction, relocate.HookFunctions, relocate.HookSyscall:
@@ -493,6 +500,8 @@ func notChecked(objs []*relocate.Object) []string {
 		"%d programs are attached in user space, which no kernel's BTF tells about")
 	add(guarded, "1 question to the kernel (exists, matches) was not followed through the program",
 		"%d questions to the kernel (exists, matches) were not followed through the programs")
+	add(unlicensed, "1 object has no license that the kernel takes for compatible with the GPL: LSM programs, kfuncs and many helpers are refused to it",
+		"%d objects have no license that the kernel takes for compatible with the GPL: LSM programs, kfuncs and many helpers are refused to them")
 	return append(out, "the verifier was not run: instruction set, complexity, program size, helpers that a program type may not call",
 		"fields that changed type or size under a raw read, and arguments that moved")
 }

@@ -415,3 +415,16 @@ func TestErrors(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", rep.Errors, want)
 	}
 }
+
+// An object without a license loads nothing that asks for the GPL; that is said, since no rule can tell what does.
+func TestNotCheckedLicense(t *testing.T) {
+	t.Parallel()
+	for license, want := range map[string]bool{"": true, "Apache-2.0": true, "GPL": false, "Dual BSD/GPL": false} {
+		said := slices.ContainsFunc(notChecked([]*relocate.Object{{License: license}}), func(s string) bool {
+			return strings.HasPrefix(s, "1 object has no license")
+		})
+		if said != want {
+			t.Errorf("license %q: said %v, want %v", license, said, want)
+		}
+	}
+}

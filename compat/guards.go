@@ -39,6 +39,13 @@ func findGuards(o *relocate.Object) *guards {
 				all = append(all, q)
 			}
 		}
+		for _, f := range p.Funcs {
+			for _, k := range f.Kfuncs {
+				if k.Extern.Kind == relocate.ExternKfunc && k.Extern.Weak && f.Insns[k.Insn].Code == ldimm64 {
+					all = append(all, "bpf_ksym_exists("+k.Extern.Name+")")
+				}
+			}
+		}
 		slices.Sort(all)
 		all = slices.Compact(all)
 		text := strings.Join(all[:min(len(all), maxQuestions)], " and ")

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -164,11 +165,28 @@ func (c *check) reached(program int, n *relocate.Need) bool {
 	w := c.walks[program]
 	if w == nil {
 		v := c.kernel.Version
-		opt := relocate.ReachOptions{Version: relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255))}
+		opt := relocate.ReachOptions{
+			Version: relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255)),
+			Missing: c.missingExtern,
+		}
 		w = c.obj.Programs[program].Reach(c.results, opt)
 		c.walks[program] = w
 	}
 	return w.Reached(n.Func, n.Insn)
+}
+
+// missingExtern tells whether libbpf makes the address of a weak extern 0 on this kernel. Where a module that was not seen
+// may have it, the answer is the one that leads past more code, and then no finding says more than unknown.
+func (c *check) missingExtern(e *relocate.Extern) bool {
+	switch {
+	case e.Kind == relocate.ExternKfunc:
+		at, ok := c.find("", btfinfo.EssentialName(e.Name), btfinfo.KindFunc)
+		return !ok || e.Type != 0 && !relocate.TypesCompatible(c.obj.BTF, e.Type, at.btf, at.typ.Ref())
+	case e.Kind == relocate.ExternKsym && e.Typed:
+		_, ok := c.find("", e.Name, btfinfo.KindVar)
+		return !ok
+	}
+	return false // in a symbol table only
 }
 
 // guardedBy is the finding with what may keep its instruction from being reached, as a sentence; "" changes nothing.

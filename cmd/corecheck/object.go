@@ -163,7 +163,7 @@ func expand(arg string) (files []string, dir bool, errs []error) {
 		if len(files) > 0 {
 			return files, false, nil
 		}
-		return nil, false, []error{hinted(fmt.Errorf("%s: no such file, and nothing fits it as a pattern", arg), "")}
+		return nil, false, []error{hinted(fmt.Errorf("%s: no such file, and nothing fits it as a pattern", arg), "check the path; in a pattern '*', '?' and '[…]' stand for parts of one name, not for folders")}
 	}
 	if err != nil || !st.IsDir() {
 		return []string{arg}, false, nil // relocate.Open says what is wrong with it
