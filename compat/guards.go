@@ -41,6 +41,9 @@ func findGuards(o *relocate.Object) *guards {
 		}
 		for _, f := range p.Funcs {
 			for _, k := range f.Kfuncs {
+				if k.Extern.Kind == relocate.ExternKconfig && k.Extern.Name == versionExtern {
+					all = append(all, "for "+versionExtern)
+				}
 				if k.Extern.Kind == relocate.ExternKfunc && k.Extern.Weak && f.Insns[k.Insn].Code == ldimm64 {
 					all = append(all, "bpf_ksym_exists("+k.Extern.Name+")")
 				}

@@ -21,7 +21,7 @@ Source: bpf_object__read_kconfig_file and bpf_object__resolve_externs in libbpf 
 	check: func(c *check, n *relocate.Need) {
 		e := n.Extern
 		switch e.Name {
-		case "LINUX_KERNEL_VERSION", "LINUX_HAS_BPF_COOKIE", "LINUX_HAS_SYSCALL_WRAPPER":
+		case versionExtern, "LINUX_HAS_BPF_COOKIE", "LINUX_HAS_SYSCALL_WRAPPER":
 			return
 		}
 		if e.Weak {

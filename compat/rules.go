@@ -165,15 +165,22 @@ func (c *check) reached(program int, n *relocate.Need) bool {
 	w := c.walks[program]
 	if w == nil {
 		v := c.kernel.Version
+		version := relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255))
 		opt := relocate.ReachOptions{
-			Version: relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255)),
+			Version: version,
 			Missing: c.missingExtern,
+			Kconfig: func(e *relocate.Extern, size int) (uint64, bool) { // get_kernel_version of libbpf v1.7
+				return uint64(version), e.Name == versionExtern && size == 4 && !v.IsZero() && v.Patch >= 0
+			},
 		}
 		w = c.obj.Programs[program].Reach(c.results, opt)
 		c.walks[program] = w
 	}
 	return w.Reached(n.Func, n.Insn)
 }
+
+// versionExtern is the extern in which libbpf puts the version of the kernel.
+const versionExtern = "LINUX_KERNEL_VERSION"
 
 // missingExtern tells whether libbpf makes the address of a weak extern 0 on this kernel. Where a module that was not seen
 // may have it, the answer is the one that leads past more code, and then no finding says more than unknown.
