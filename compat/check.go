@@ -463,15 +463,15 @@ var gplCompatible = map[string]bool{"GPL": true, "GPL v2": true, "GPL and additi
 
 // notChecked says what a clean report on these objects does not prove.
 func notChecked(objs []*relocate.Object) []string {
-	var kprobes, events, guarded, userspace, unlicensed int
+	var functions, events, guarded, userspace, unlicensed int
 	for _, o := range objs {
 		if !gplCompatible[o.License] {
 			unlicensed++
 		}
 		for _, p := range o.Programs {
 			switch p.Sec.Hook {
-			case relocate.HookFunction, relocate.HookFunctions, relocate.HookSyscall:
-				kprobes++
+			case relocate.HookFunction, relocate.HookFunctions, relocate.HookSyscall, relocate.HookBTFFunc:
+				functions++
 			case relocate.HookTracepoint:
 				events++
 			case relocate.HookUser, relocate.HookUSDT:
@@ -492,8 +492,8 @@ func notChecked(objs []*relocate.Object) []string {
 			out = append(out, fmt.Sprintf(many, n))
 		}
 	}
-	add(kprobes, "1 kprobe target was looked up in BTF only: no symbol tables, no list of what can't be probed",
-		"%d kprobe targets were looked up in BTF only: no symbol tables, no list of what can't be probed")
+	add(functions, "1 target of kprobe or fentry programs was looked up in BTF only: no symbol tables, no list of what can't be traced",
+		"%d targets of kprobe and fentry programs were looked up in BTF only: no symbol tables, no list of what can't be traced")
 	add(events, "1 tracepoint was looked up by name only: not its category, nor the layout of its record",
 		"%d tracepoints were looked up by name only: not their category, nor the layout of their records")
 	add(userspace, "1 program is attached in user space, which no kernel's BTF tells about",

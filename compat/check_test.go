@@ -428,3 +428,15 @@ func TestNotCheckedLicense(t *testing.T) {
 		}
 	}
 }
+
+// A traced function may have no place for a trampoline, which BTF does not tell either.
+func TestNotCheckedFunctions(t *testing.T) {
+	t.Parallel()
+	o := &relocate.Object{License: "GPL"}
+	for _, section := range []string{"kprobe/f", "fentry/f", "ksyscall/f", "tp_btf/f"} {
+		o.Programs = append(o.Programs, &relocate.Program{Sec: relocate.ParseSection(section)})
+	}
+	if got := notChecked([]*relocate.Object{o})[0]; !strings.HasPrefix(got, "3 targets of kprobe and fentry programs") {
+		t.Errorf("said first: %q", got)
+	}
+}
