@@ -595,7 +595,7 @@ func (p *printer) summary() {
 		p.para("", "", r.Coverage.Text)
 	}
 	if n := len(r.Errors); n > 0 {
-		p.para("", "", fmt.Sprintf("%s could not be read, and is not in these numbers", count(n, "input")))
+		p.para("", "", fmt.Sprintf("%s could not be read (see the errors) and left no mark on these numbers", count(n, "input")))
 	}
 	for i, s := range r.NotChecked {
 		if i == 0 {
