@@ -12,6 +12,7 @@ wanted=(
 	llvm-strip-14 llvm-14
 	llvm-strip-16 llvm-16
 	bpftool bpftool
+	pahole pahole
 	cc gcc
 	/usr/include/bpf/libbpf.h libbpf-dev
 	/usr/include/gelf.h libelf-dev
