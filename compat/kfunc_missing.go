@@ -64,8 +64,8 @@ func (c *check) unresolved(n *relocate.Need, r raw) {
 		guard := ""
 		if guardsExtern(p, n.Extern) {
 			guard = "the program asks bpf_ksym_exists(" + n.Extern.Name + ")"
-		} else if program := c.guards.index[p]; !c.reached(program, n) {
-			guard = c.guards.ledPast(program)
+		} else {
+			guard = c.ledPast(c.guards.index[p], n)
 		}
 		c.emit(n, c.guards.index[p], r.guardedBy(guard))
 	}

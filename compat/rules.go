@@ -1,6 +1,8 @@
 package compat
 
 import (
+	"strings"
+
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/relocate"
 )
@@ -99,7 +101,7 @@ type check struct {
 	obj     *relocate.Object
 	results []relocate.Result // by index of the relocation
 	guards  *guards
-	walks   []*relocate.Reach // by program, nil until one is asked for
+	walks   [][2]*relocate.Reach // by program, without and with .rodata; nil until one is asked for
 	rule    *Rule
 	out     []raw
 }
@@ -143,40 +145,78 @@ func (c *check) report(n *relocate.Need, r raw) {
 // reportGuarded adds a finding on an instruction that the verifier refuses only if it is reached. Questions that the
 // program asks the kernel may keep it from being reached, and then the answer is unknown: one about the type or enum
 // named typeName always, another where the walk of the program, with this kernel's answers in it, does not reach the
-// instruction.
+// instruction. So may constants that the loader can set.
 func (c *check) reportGuarded(n *relocate.Need, r raw, typeName string) {
 	for _, p := range n.Programs { // what no program reaches is not verified
 		program := c.guards.index[p]
 		guard := ""
 		if q := c.guards.about(program, typeName); q != "" {
 			guard = "the program asks " + q
-		} else if !c.reached(program, n) {
-			guard = c.guards.ledPast(program)
+		} else {
+			guard = c.ledPast(program, n)
 		}
 		c.emit(n, program, r.guardedBy(guard))
 	}
 }
 
-// reached tells whether the verifier may get to the need's instruction in a program, as far as constants decide it.
-func (c *check) reached(program int, n *relocate.Need) bool {
+// ledPast says what leads a program past the need's instruction on this kernel, as a sentence; "" where nothing does that
+// is known. What the loader may change, the constants in .rodata, is only asked where the rest does not decide it.
+func (c *check) ledPast(program int, n *relocate.Need) string {
+	switch {
+	case !c.walk(program, false).Reached(n.Func, n.Insn):
+		return c.guards.ledPast(program)
+	case !c.walk(program, true).Reached(n.Func, n.Insn):
+		return "its constants in .rodata lead past it, unless the loader sets others"
+	}
+	return ""
+}
+
+// walk follows a program as the verifier of this kernel does, as far as constants decide it; with rodata, the constants
+// in .rodata are what the object says.
+func (c *check) walk(program int, rodata bool) *relocate.Reach {
 	if c.walks == nil {
-		c.walks = make([]*relocate.Reach, len(c.obj.Programs))
+		c.walks = make([][2]*relocate.Reach, len(c.obj.Programs))
 	}
-	w := c.walks[program]
-	if w == nil {
-		v := c.kernel.Version
-		version := relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255))
-		opt := relocate.ReachOptions{
-			Version: version,
-			Missing: c.missingExtern,
-			Kconfig: func(e *relocate.Extern, size int) (uint64, bool) { // get_kernel_version of libbpf v1.7
-				return uint64(version), e.Name == versionExtern && size == 4 && !v.IsZero() && v.Patch >= 0
-			},
-		}
-		w = c.obj.Programs[program].Reach(c.results, opt)
-		c.walks[program] = w
+	w := &c.walks[program][0]
+	if rodata {
+		w = &c.walks[program][1]
 	}
-	return w.Reached(n.Func, n.Insn)
+	if *w != nil {
+		return *w
+	}
+	v := c.kernel.Version
+	version := relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255))
+	opt := relocate.ReachOptions{
+		Version: version,
+		Missing: c.missingExtern,
+		Kconfig: func(e *relocate.Extern, size int) (uint64, bool) { // get_kernel_version of libbpf v1.7
+			return uint64(version), e.Name == versionExtern && size == 4 && !v.IsZero() && v.Patch >= 0
+		},
+	}
+	if rodata {
+		opt.Data = c.rodata
+	}
+	*w = c.obj.Programs[program].Reach(c.results, opt)
+	return *w
+}
+
+// rodata is a constant of size bytes in .rodata as the object has it.
+func (c *check) rodata(m *relocate.Map, off uint32, size int) (v uint64, ok bool) {
+	if !m.Data || !strings.HasPrefix(m.Name, ".rodata") || uint64(off)+uint64(size) > uint64(len(m.Content)) {
+		return 0, false
+	}
+	b := m.Content[off:]
+	switch order := c.obj.ByteOrder; size {
+	case 1:
+		return uint64(b[0]), true
+	case 2:
+		return uint64(order.Uint16(b)), true
+	case 4:
+		return uint64(order.Uint32(b)), true
+	case 8:
+		return order.Uint64(b), true
+	}
+	return 0, false
 }
 
 // versionExtern is the extern in which libbpf puts the version of the kernel.
