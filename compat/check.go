@@ -502,6 +502,6 @@ func notChecked(objs []*relocate.Object) []string {
 		"%d questions to the kernel (exists, matches) were not followed through the programs")
 	add(unlicensed, "1 object has no license that the kernel takes for compatible with the GPL: LSM programs, kfuncs and many helpers are refused to it",
 		"%d objects have no license that the kernel takes for compatible with the GPL: LSM programs, kfuncs and many helpers are refused to them")
-	return append(out, "the verifier was not run: instruction set, complexity, program size, helpers that a program type may not call",
+	return append(out, "the verifier was not run: complexity, program size, helpers that a program type may not call",
 		"fields that changed type or size under a raw read, and arguments that moved")
 }

@@ -51,6 +51,7 @@ var rules = []*Rule{
 	ksymMissing,
 	kconfigUnknown,
 	programFlagUnconfirmed,
+	instructionUnconfirmed,
 }
 
 var rulesByNeed = func() map[relocate.NeedKind][]*Rule {

@@ -24,13 +24,14 @@ const (
 	NeedKconfig      NeedKind = "kconfig"       // a config option, or LINUX_KERNEL_VERSION and the like
 	NeedMapType      NeedKind = "map_type"      // an enumerator of enum bpf_map_type
 	NeedStructOps    NeedKind = "struct_ops"    // the kernel struct of a struct_ops map
+	NeedInstruction  NeedKind = "instruction"   // a group of instructions that came after Linux 4.18
 	NeedLoader       NeedKind = "loader"        // another loader than libbpf 1.x: see Object.Refused
 )
 
 // rank orders needs of one instruction.
 var needRank = map[NeedKind]int{
 	NeedProgType: 0, NeedAttachType: 1, NeedAttachTarget: 2, NeedField: 3, NeedType: 4, NeedEnumValue: 5, NeedHelper: 6,
-	NeedKfunc: 7, NeedKsym: 8, NeedKconfig: 9, NeedMapType: 10, NeedStructOps: 11, NeedLoader: 12,
+	NeedKfunc: 7, NeedKsym: 8, NeedKconfig: 9, NeedMapType: 10, NeedStructOps: 11, NeedInstruction: 12, NeedLoader: 13,
 }
 
 // Need is one thing that an object requires of a kernel, where it is required.
@@ -54,6 +55,7 @@ type Need struct {
 	Relo     *Relo      // of field, type and enum_value
 	Extern   *Extern    // of kfunc, ksym and kconfig
 	Map      *Map       // of map_type and struct_ops
+	Insns    *InsnSet   // of instruction
 }
 
 // Source is the line of the program that has the need; ok is false where there is no line info or no instruction.
@@ -133,6 +135,7 @@ func (o *Object) Needs() []*Need {
 				needs = append(needs, n)
 			}
 		}
+		needs = append(needs, f.insnNeeds(programs)...)
 		helpers := map[int32]bool{}
 		for _, h := range f.Helpers {
 			if helpers[h.ID] {

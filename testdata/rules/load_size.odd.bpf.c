@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-// build: cd ../..; clang-16 -target bpfel -mcpu=v3 -O2 -g -Wall -Werror -fdebug-compilation-dir=. -c testdata/rules/load_size.odd.bpf.c -o testdata/rules/load_size.odd.bpf.o; llvm-strip-16 -g testdata/rules/load_size.odd.bpf.o
+// build: cd ../..; clang-16 -target bpfel -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-dir=. -c testdata/rules/load_size.odd.bpf.c -o testdata/rules/load_size.odd.bpf.o; llvm-strip-16 -g testdata/rules/load_size.odd.bpf.o
 //
 // A field of 3 bytes: no load has that size, and libbpf fails.
 // kernels: three-bytes

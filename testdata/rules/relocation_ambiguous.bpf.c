@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-// build: cd ../..; clang-16 -target bpfel -mcpu=v3 -O2 -g -Wall -Werror -fdebug-compilation-dir=. -c testdata/rules/relocation_ambiguous.bpf.c -o testdata/rules/relocation_ambiguous.bpf.o; llvm-strip-16 -g testdata/rules/relocation_ambiguous.bpf.o
+// build: cd ../..; clang-16 -target bpfel -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-dir=. -c testdata/rules/relocation_ambiguous.bpf.c -o testdata/rules/relocation_ambiguous.bpf.o; llvm-strip-16 -g testdata/rules/relocation_ambiguous.bpf.o
 //
 // Two structs of one name: libbpf takes neither where they disagree.
 // kernels: two-structs, one-struct
