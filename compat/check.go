@@ -131,12 +131,23 @@ func askAll(objs []*relocate.Object, ks []*kernels.Kernel, opt Options) ([]*kern
 	return answers, errs
 }
 
-// settle decides the findings that depend on whether a name is built into any kernel, now that all were looked at.
+// settle decides the findings on names that the kernel's vmlinux does not have and a module might, now that all kernels
+// were looked at: what any vmlinux has is built-in code, and gone here; of a name that none has a module may be the owner
+// if it begins as names in modules do; and what no kernel at hand has, nor is like a module's, is not there.
 func (a *kernelAnswers) settle(ref *reference) {
 	for _, raws := range a.objects {
 		for i := range raws {
-			if r := &raws[i]; r.pending != "" && ref.builtIn(r.pending) {
+			r := &raws[i]
+			if r.pending == "" {
+				continue
+			}
+			_, name, _ := strings.Cut(r.pending, " ")
+			switch {
+			case ref.builtIn(r.pending):
 				*r = *r.settled
+			case !likeModules(name):
+				*r = *r.settled
+				r.hint = "no kernel at hand has it, and it is not named like something of a module: check the spelling; otherwise " + r.hint
 			}
 		}
 	}

@@ -12,6 +12,6 @@ SEC("iter.s/kmem_cache") int witness_sleepable(__u64 *ctx) { return 0; } // want
 SEC("iter/task") int twin(__u64 *ctx) { return 0; }
 
 // A module may have it; 5.10 has no BTF of modules.
-SEC("iter/corecheck_of_no_kernel") int of_a_module(__u64 *ctx) { return 0; } // want: CC024 break 5.10; CC024 unknown 6.1..7.2
+SEC("iter/xfs_corecheck") int of_a_module(__u64 *ctx) { return 0; } // want: CC024 break 5.10; CC024 unknown 6.1..7.2
 
 char LICENSE[] SEC("license") = "GPL";

@@ -15,7 +15,7 @@ extern void bpf_task_release(struct task_struct *task) __weak __ksym;
 extern struct task_struct *bpf_task_from_pid___wrong(int pid, int flags) __weak __ksym;
 // A function of the kernel, and no kfunc.
 extern long schedule_timeout(long timeout) __weak __ksym;
-extern void corecheck_of_no_kernel(void) __weak __ksym;
+extern void xfs_corecheck(void) __weak __ksym;
 extern void bpf_rcu_read_lock(void) __ksym; // not weak
 
 SEC("tp_btf/task_newtask") int witness(__u64 *ctx)
@@ -51,7 +51,7 @@ SEC("tp_btf/task_newtask") int no_kfunc(__u64 *ctx)
 
 SEC("tp_btf/task_newtask") int of_a_module(__u64 *ctx)
 {
-	corecheck_of_no_kernel(); // want: CC034 break 5.10; CC034 unknown 6.1..7.2
+	xfs_corecheck(); // want: CC034 break 5.10; CC034 unknown 6.1..7.2
 	return 0;
 }
 

@@ -18,8 +18,8 @@ extern const int bpf_prog_active __ksym;
 extern const long bpf_prog_active___weak __weak __ksym;
 extern const struct rq runqueues __weak __ksym;
 extern const void jiffies __ksym;
-extern const void corecheck_of_no_kernel __weak __ksym;
-extern const int corecheck_typed __ksym;
+extern const void xfs_corecheck __weak __ksym;
+extern const int xfs_corecheck_typed __ksym;
 
 struct wrong {
 	int v;
@@ -47,7 +47,7 @@ SEC("raw_tp/sched_switch") int untyped(__u64 *ctx)
 // A module may have it; 5.10 has no BTF of modules.
 SEC("raw_tp/sched_switch") int of_a_module(__u64 *ctx)
 {
-	return (long)&corecheck_typed; // want: CC035 break 5.10; CC035 unknown 6.1..7.2
+	return (long)&xfs_corecheck_typed; // want: CC035 break 5.10; CC035 unknown 6.1..7.2
 }
 
 SEC("raw_tp/sched_switch") int another_type(__u64 *ctx)
@@ -63,7 +63,7 @@ SEC("raw_tp/sched_switch") int another_type_weak(__u64 *ctx)
 
 SEC("raw_tp/sched_switch") int twin(__u64 *ctx)
 {
-	return (long)&runqueues + (long)&corecheck_of_no_kernel + (long)&bpf_prog_active___weak;
+	return (long)&runqueues + (long)&xfs_corecheck + (long)&bpf_prog_active___weak;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -29,7 +29,7 @@ struct sched_ext_ops {
 	char name[128];
 };
 
-struct corecheck_of_no_kernel {
+struct xfs_corecheck {
 	void (*init)(void);
 };
 
@@ -76,9 +76,9 @@ SEC(".struct_ops") struct sched_ext_ops scheduler = { // want object: CC025 brea
 	.name = "corecheck",
 };
 
-SEC(".struct_ops") struct corecheck_of_no_kernel of_a_module = {}; // want object: CC025 break 5.10; CC025 unknown 6.1..7.2
+SEC(".struct_ops") struct xfs_corecheck of_a_module = {}; // want object: CC025 break 5.10; CC025 unknown 6.1..7.2
 
 // Switched off.
-SEC("?.struct_ops") struct corecheck_of_no_kernel off = {};
+SEC("?.struct_ops") struct xfs_corecheck off = {};
 
 char LICENSE[] SEC("license") = "GPL";

@@ -23,6 +23,6 @@ SEC("tp/syscalls/sys_exit_corecheck") int no_system_call(__u64 *ctx) { return 0;
 SEC("tp/syscalls/openat") int no_event(__u64 *ctx) { return 0; } // want: CC022 unknown 5.10..7.2
 
 // The kernels' modules have not been seen.
-SEC("raw_tp/corecheck_of_no_kernel") int of_a_module(__u64 *ctx) { return 0; } // want: CC022 unknown 5.10..7.2
+SEC("raw_tp/xfs_corecheck") int of_a_module(__u64 *ctx) { return 0; } // want: CC022 unknown 5.10..7.2
 
 char LICENSE[] SEC("license") = "GPL";
