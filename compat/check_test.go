@@ -146,7 +146,7 @@ func TestSilentKernel(t *testing.T) {
 		{"tracepoint_missing", "CC022", "raw", "unknown"},
 		{"tracepoint_missing", "CC022", "system_call", "unknown"},
 		{"tracepoint_missing", "CC022", "witness", "break"}, // the load itself needs the typedef
-		{"lsm_hook_missing", "CC023", "witness", "break"}, // no LSM hooks at all: built without
+		{"lsm_hook_missing", "CC023", "witness", "break"},   // no LSM hooks at all: built without
 	} {
 		rep := Check([]*relocate.Object{openFixture(t, tt.fixture)}, []*kernels.Kernel{silent}, Options{})
 		checkReport(t, rep)
