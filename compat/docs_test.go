@@ -174,3 +174,19 @@ func TestReportExample(t *testing.T) {
 		t.Errorf("schema %q, %d findings", rep.Schema, len(rep.Findings))
 	}
 }
+
+// Every kind of need that a rule looks at stands in the description of the report.
+func TestNeedKindsDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../docs/report.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range Rules() {
+		for _, k := range r.needs {
+			if !strings.Contains(string(doc), "`"+string(k)+"`") {
+				t.Errorf("%s looks at needs of kind %s, which docs/report.md does not name", r.Code, k)
+			}
+		}
+	}
+}
