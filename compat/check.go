@@ -94,7 +94,10 @@ func askAll(objs []*relocate.Object, ks []*kernels.Kernel, opt Options) ([]*kern
 	for i, o := range objs {
 		plans[i] = newPlan(o)
 	}
-	ref := &reference{extra: opt.Reference}
+	// What is asked is looked at anyway, and need not be read again.
+	ref := &reference{extra: slices.DeleteFunc(slices.Clone(opt.Reference), func(r *kernels.Kernel) bool {
+		return slices.ContainsFunc(ks, func(k *kernels.Kernel) bool { return k.ID == r.ID })
+	})}
 	answers, errs := make([]*kernelAnswers, len(ks)), make([]error, len(ks))
 	workers := opt.Workers
 	if workers <= 0 {

@@ -84,13 +84,13 @@ func runObject(cmd *cobra.Command, args []string, o objectOptions) error {
 		opt.Reference = own
 	}
 	rep := compat.Check(objs, sel.Kernels, opt)
-	for _, e := range rep.Errors { // kernels that could not be read after all
-		problems = append(problems, hinted(errors.New(e.Message), e.Hint))
-	}
-	rep.Errors = nil
+	unread := rep.Errors // kernels that were listed and could not be read after all
 	problems = append(problems, flatten(sel.Problems, nil)...)
 	for _, err := range problems {
 		rep.AddError(err)
+	}
+	for _, e := range unread {
+		problems = append(problems, hinted(errors.New(e.Message), e.Hint))
 	}
 	out := cmd.OutOrStdout()
 	var err error
