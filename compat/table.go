@@ -120,12 +120,12 @@ func (p *printer) status(s Status) string {
 	return p.style(green, string(s))
 }
 
-// row is one need of one program that is not fine everywhere, with the findings on it.
+// row is one need of one program that is not fine everywhere.
 type row struct {
-	program  string // "" for the whole object
-	source   *SourceRef
-	need     NeedRef
-	findings []*Finding
+	program string // "" for the whole object
+	source  *SourceRef
+	need    NeedRef
+	status  []Status // by kernel, in the order of the report: the worst of the findings on it
 }
 
 // object writes what was found in one object.
@@ -138,7 +138,7 @@ func (p *printer) object(index int) {
 	}
 	findings := p.findingsOf(o)
 	if len(findings) > 0 {
-		p.matrix(o, rowsOf(findings))
+		p.matrix(o, p.rowsOf(findings))
 		p.line("")
 	}
 	p.programs(o)
@@ -193,7 +193,7 @@ func (p *printer) findingsOf(o *ObjectReport) []*Finding {
 	return out
 }
 
-func rowsOf(findings []*Finding) []*row {
+func (p *printer) rowsOf(findings []*Finding) []*row {
 	type key struct {
 		program string
 		source  SourceRef
@@ -208,24 +208,19 @@ func rowsOf(findings []*Finding) []*row {
 		}
 		x := byKey[k]
 		if x == nil {
-			x = &row{program: f.Program, source: f.Source, need: f.Need}
+			x = &row{program: f.Program, source: f.Source, need: f.Need, status: make([]Status, len(p.report.Kernels))}
+			for i := range x.status {
+				x.status[i] = OK
+			}
 			byKey[k] = x
 			rows = append(rows, x)
 		}
-		x.findings = append(x.findings, f)
-	}
-	return rows
-}
-
-// on is the row's answer on one kernel.
-func (x *row) on(id string) Status {
-	s := OK
-	for _, f := range x.findings {
-		if slices.Contains(f.Kernels, id) {
-			s = worse(s, f.Verdict)
+		for _, id := range f.Kernels {
+			i := p.ranges.index[id]
+			x.status[i] = worse(x.status[i], f.Verdict)
 		}
 	}
-	return s
+	return rows
 }
 
 // column is a group of kernels with equal answers in every row.
@@ -239,14 +234,14 @@ func (p *printer) matrix(o *ObjectReport, rows []*row) {
 	cols := groupKernels(p.report.Kernels, func(k int) string {
 		var b strings.Builder
 		for _, x := range rows {
-			b.WriteString(string(x.on(p.report.Kernels[k].ID)))
+			b.WriteString(string(x.status[k]))
 			b.WriteByte(' ')
 		}
 		return b.String()
 	}, func(ids []string, first int) column {
 		c := column{label: wrap(p.ranges.Of(ids), 16)}
 		for _, x := range rows {
-			c.status = append(c.status, x.on(p.report.Kernels[first].ID))
+			c.status = append(c.status, x.status[first])
 		}
 		return c
 	})
@@ -330,8 +325,8 @@ func (p *printer) answersText(x *row) string {
 	var parts []string
 	for _, s := range []Status{Break, Unknown, Warn} {
 		var ids []string
-		for _, k := range p.report.Kernels {
-			if x.on(k.ID) == s {
+		for i, k := range p.report.Kernels {
+			if x.status[i] == s {
 				ids = append(ids, k.ID)
 			}
 		}
@@ -499,10 +494,8 @@ func (p *printer) findings(list []*Finding) {
 		fs := groups[k]
 		p.para(fmt.Sprintf("%s %s  ", p.status(k.verdict), k.code), "    ", needWord(k.need)+": "+fs[0].Title)
 		var ids []string
-		for _, kern := range p.report.Kernels {
-			if slices.ContainsFunc(fs, func(f *Finding) bool { return slices.Contains(f.Kernels, kern.ID) }) {
-				ids = append(ids, kern.ID)
-			}
+		for _, f := range fs {
+			ids = append(ids, f.Kernels...)
 		}
 		p.places(fs)
 		p.para("    ", "    ", "on "+p.ranges.Of(ids)+": "+k.message)
