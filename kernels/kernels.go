@@ -27,8 +27,9 @@ type Kernel struct {
 
 	VersionFrom VersionSource // what Version was read from, "" where it is not known
 
-	facts []string
-	load  func() (*btfinfo.BTF, []Module, error)
+	facts  []string
+	load   func() (*btfinfo.BTF, []Module, error)
+	source source // that answers for many kernels at once, nil where load is all that there is
 }
 
 // Module is the split BTF of one module of a kernel.
