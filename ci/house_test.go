@@ -34,13 +34,15 @@ var topLevel = []string{
 // modules are the dependencies that may be compiled in or tested with, and their licences. A dependency is for what
 // is not the product itself: BTF definitions, matching, the archive and the verdict are our own code.
 var modules = map[string]string{
-	"github.com/cespare/xxhash/v2":         "MIT",        // of tablewriter
-	"github.com/cilium/ebpf":               "MIT",        // BTF of the benchmarks' counterpart, loading
-	"github.com/clipperhouse/displaywidth": "MIT",        // of tablewriter
-	"github.com/clipperhouse/uax29/v2":     "MIT",        // of tablewriter
-	"github.com/cpuguy83/go-md2man/v2":     "MIT",        // of cobra: man pages
-	"github.com/fatih/color":               "MIT",        // of tablewriter
-	"github.com/inconshreveable/mousetrap": "Apache-2.0", // of cobra
+	"github.com/ProtonMail/go-crypto":      "BSD-3-Clause", // OpenPGP: signatures of repositories
+	"github.com/cespare/xxhash/v2":         "MIT",          // of tablewriter
+	"github.com/cilium/ebpf":               "MIT",          // BTF of the benchmarks' counterpart, loading
+	"github.com/clipperhouse/displaywidth": "MIT",          // of tablewriter
+	"github.com/clipperhouse/uax29/v2":     "MIT",          // of tablewriter
+	"github.com/cloudflare/circl":          "BSD-3-Clause", // of go-crypto
+	"github.com/cpuguy83/go-md2man/v2":     "MIT",          // of cobra: man pages
+	"github.com/fatih/color":               "MIT",          // of tablewriter
+	"github.com/inconshreveable/mousetrap": "Apache-2.0",   // of cobra
 	"github.com/klauspost/compress":        "BSD-3-Clause",
 	"github.com/mattn/go-colorable":        "MIT", // of tablewriter
 	"github.com/mattn/go-isatty":           "MIT", // of tablewriter
@@ -56,7 +58,8 @@ var modules = map[string]string{
 	"github.com/spf13/cobra":               "Apache-2.0",
 	"github.com/spf13/pflag":               "BSD-3-Clause", // of cobra
 	"github.com/ulikunitz/xz":              "BSD-3-Clause",
-	"go.yaml.in/yaml/v3":                   "MIT", // of cobra: man pages
+	"go.yaml.in/yaml/v3":                   "MIT",          // of cobra: man pages
+	"golang.org/x/crypto":                  "BSD-3-Clause", // of go-crypto
 	"golang.org/x/mod":                     "BSD-3-Clause",
 	"golang.org/x/sys":                     "BSD-3-Clause",
 	"golang.org/x/term":                    "BSD-3-Clause",
