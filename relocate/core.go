@@ -6,6 +6,38 @@ import "github.com/corecheck/corecheck/btfinfo"
 type Target struct {
 	Vmlinux *btfinfo.BTF
 	Modules []Module // in the order of the kernel's BTF object ids; empty with a custom BTF, as in libbpf
+	// ModuleTypes, where it is set, is asked in place of Modules: it calls yield for each type in the modules' own BTF whose
+	// essential name is name, module by module, until yield returns false.
+	ModuleTypes func(name string, yield func(module string, t btfinfo.Type) bool)
+	// PointerSize is what the function of that name says of Vmlinux; 0: it is called.
+	PointerSize uint32
+	// All, where it is set, returns what Vmlinux is with all of its types: Vmlinux may only have those that were looked up.
+	All func() *btfinfo.BTF
+}
+
+func (t *Target) all() *btfinfo.BTF {
+	if t.All != nil {
+		return t.All()
+	}
+	return t.Vmlinux
+}
+
+// moduleTypes yields the modules' own types of an essential name.
+func (t *Target) moduleTypes(name string, yield func(module string, t btfinfo.Type) bool) {
+	if t.ModuleTypes != nil {
+		t.ModuleTypes(name, yield)
+		return
+	}
+	for i := range t.Modules {
+		more := true
+		t.Modules[i].BTF.OwnEssential(name, func(typ btfinfo.Type) bool {
+			more = yield(t.Modules[i].Name, typ)
+			return more
+		})
+		if !more {
+			return
+		}
+	}
 }
 
 // Module is the split BTF of one kernel module.

@@ -12,7 +12,26 @@ import (
 const maxSteps = 1 << 20
 
 // maxTotalSteps bounds the work of one resolver: about a second. The 510 records of libbpf-tools take 13,000 on Linux 7.2.
-const maxTotalSteps = 1 << 24
+// Each root type has its share and at least minRootSteps, so that no record depends on those of other root types, and
+// each root type can be asked of another set of kernels.
+const (
+	maxTotalSteps = 1 << 24
+	minRootSteps  = 1 << 12
+)
+
+// rootSteps are the steps that the records of one root type may take.
+func (o *Object) rootSteps() int {
+	n := o.roots.Load()
+	if n == 0 {
+		seen := make(map[btfinfo.ID]bool)
+		for _, r := range o.Relos {
+			seen[r.Type] = true
+		}
+		n = int32(max(len(seen), 1))
+		o.roots.Store(n)
+	}
+	return max(maxTotalSteps/int(n), minRootSteps)
+}
 
 // maxTypeDepth is the depth to which types are compared: the numbers in bpf_core_types_are_compat and bpf_core_types_match.
 const maxTypeDepth = 32

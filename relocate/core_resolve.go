@@ -11,19 +11,21 @@ type resolverState struct {
 	roots   map[btfinfo.ID]*rootCands
 	scratch []cand
 	ptrSize uint32 // of the kernel, in bytes
-	steps   int    // of work that are left for all records
+	taken   int    // steps of the last evaluation
 }
 
 // rootCands are the candidates of one local root type.
 type rootCands struct {
-	all  []cand // as they were found
-	live []cand // those that the records before have left; a pruned list is a new one, results keep the old
+	all   []cand // as they were found
+	live  []cand // those that the records before have left; a pruned list is a new one, results keep the old
+	steps int    // of work that are left for the records of the root
 }
 
 // cand is one type of the kernel.
 type cand struct {
-	mod int32 // index in Target.Modules, -1 for vmlinux
-	id  btfinfo.ID
+	btf    *btfinfo.BTF
+	id     btfinfo.ID
+	module string // "vmlinux" or the module's name
 }
 
 // trail is what a Result needs to tell its story later.
@@ -35,11 +37,11 @@ type trail struct {
 // NewResolver returns a resolver for one object and one kernel. It looks at nothing yet: the first record of each root
 // type searches the kernel for it.
 func NewResolver(obj *Object, target *Target) *Resolver {
-	return &Resolver{obj: obj, target: target, resolverState: resolverState{
-		roots:   make(map[btfinfo.ID]*rootCands),
-		ptrSize: pointerSize(target.Vmlinux),
-		steps:   maxTotalSteps,
-	}}
+	ptrSize := target.PointerSize
+	if ptrSize == 0 {
+		ptrSize = PointerSize(target.Vmlinux)
+	}
+	return &Resolver{obj: obj, target: target, resolverState: resolverState{roots: make(map[btfinfo.ID]*rootCands), ptrSize: ptrSize}}
 }
 
 // longNames are the spellings of long that determine_ptr_size of libbpf's btf.c knows.
@@ -48,17 +50,17 @@ var longNames = [...]string{
 	"long unsigned int", "long int unsigned", "int unsigned long", "int long unsigned",
 }
 
-// pointerSize guesses the size of a kernel's pointers in bytes, as determine_ptr_size does: it is that of the integer with
+// PointerSize guesses the size of a kernel's pointers in bytes, as determine_ptr_size does: it is that of the integer with
 // the smallest id that has 4 or 8 bytes and is called long; 8 where there is none. The names are looked up, because
 // recent kernels sort their types by name, and have most of them before "long".
-func pointerSize(b *btfinfo.BTF) uint32 {
+func PointerSize(b *btfinfo.BTF) uint32 {
 	for b.Base() != nil {
 		b = b.Base()
 	}
-	first, size := btfinfo.ID(b.NumTypes()), uint32(8)
+	first, size := btfinfo.ID(0), uint32(8)
 	for _, name := range longNames {
 		b.OwnEssential(name, func(t btfinfo.Type) bool {
-			if t.ID() < first && t.Kind() == btfinfo.KindInt && (t.Size() == 4 || t.Size() == 8) && t.Name() == name {
+			if (first == 0 || t.ID() < first) && t.Kind() == btfinfo.KindInt && (t.Size() == 4 || t.Size() == 8) && t.Name() == name {
 				first, size = t.ID(), t.Size()
 			}
 			return true
@@ -94,10 +96,6 @@ func (r *Resolver) ResolveAll(skip func(*Relo) bool) []Result {
 
 func (r *Resolver) resolve(relo *Relo, res *Result) {
 	res.Relo = relo
-	if r.steps < 0 {
-		res.fatal(malformed("comparing the types of this object takes more than %d steps", maxTotalSteps))
-		return
-	}
 	res.trail.resolver = r
 	spec, bad := r.obj.spec(relo)
 	if bad.reason != ReasonNone {
@@ -110,14 +108,20 @@ func (r *Resolver) resolve(relo *Relo, res *Result) {
 	}
 	root := r.roots[spec.Root]
 	if root == nil {
-		root = new(rootCands)
+		root = &rootCands{steps: r.obj.rootSteps()}
 		root.all = r.candidates(spec)
 		root.live = root.all
 		r.roots[spec.Root] = root
 	}
 	res.trail.all, res.trail.live = root.all, root.live
 	res.NoCandidates = len(root.all) == 0 && spec.EssentialName() != ""
+	if root.steps < 0 {
+		res.trail.resolver = nil
+		res.fatal(malformed("comparing the records of %s takes more than %d steps", spec.RootString(), r.obj.rootSteps()))
+		return
+	}
 	left := r.evaluate(spec, res, false)
+	root.steps -= r.taken
 	if res.Outcome <= Poisoned && len(left) > 0 && len(left) < len(root.live) {
 		root.live = append([]cand(nil), left...)
 	}
@@ -132,28 +136,17 @@ func (r *Resolver) candidates(spec *Spec) []cand {
 	}
 	var out []cand
 	kind := spec.RootKind()
-	add := func(b *btfinfo.BTF, mod int32) {
-		b.OwnEssential(name, func(t btfinfo.Type) bool {
-			if coreKinds(t.Kind(), kind) {
-				out = append(out, cand{mod, t.ID()})
-			}
-			return true
-		})
-	}
-	add(r.target.Vmlinux, -1)
-	if len(out) == 0 {
-		for i := range r.target.Modules {
-			add(r.target.Modules[i].BTF, int32(i))
+	add := func(module string, t btfinfo.Type) bool {
+		if coreKinds(t.Kind(), kind) {
+			out = append(out, cand{t.BTF(), t.ID(), module})
 		}
+		return true
+	}
+	r.target.Vmlinux.OwnEssential(name, func(t btfinfo.Type) bool { return add("vmlinux", t) })
+	if len(out) == 0 {
+		r.target.moduleTypes(name, add)
 	}
 	return out
-}
-
-func (r *Resolver) btf(c cand) *btfinfo.BTF {
-	if c.mod < 0 {
-		return r.target.Vmlinux
-	}
-	return r.target.Modules[c.mod].BTF
 }
 
 func (res *Result) fatal(p problem) {
@@ -182,6 +175,7 @@ func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand)
 			calc   calcResult
 			bitOff uint32
 			cand   cand
+			number int // among the candidates, from 1
 		}
 		bad       problem
 		ambiguous problem
@@ -189,11 +183,11 @@ func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand)
 	if !explain {
 		left = r.scratch[:0]
 	}
-	for _, c := range res.trail.live {
-		m.target = r.btf(c)
+	for i, c := range res.trail.live {
+		m.target = c.btf
 		f := m.matchSpec(c.id)
 		if explain {
-			res.Candidates = append(res.Candidates, r.candidate(c, m.why))
+			res.Candidates = append(res.Candidates, candidate(c, m.why))
 		}
 		if f == failed {
 			bad = m.why
@@ -215,17 +209,21 @@ func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand)
 		}
 		left = append(left, c)
 		if len(left) == 1 {
-			first.calc, first.bitOff, first.cand = calc, m.bitOff, c
+			first.calc, first.bitOff, first.cand, first.number = calc, m.bitOff, c, i+1
 			continue
 		}
 		switch {
 		case ambiguous.reason != ReasonNone:
 		case m.bitOff != first.bitOff:
-			ambiguous = explained(explain, ReasonAmbiguous, "%s is at bit %d in [%d] of %s and at bit %d in [%d] of %s",
-				spec.Path(), first.bitOff, first.cand.id, r.btfName(first.cand), m.bitOff, c.id, r.btfName(c))
+			ambiguous = explained(explain, ReasonAmbiguous, "%s is at bit %d in candidate %d (%s) and at bit %d in candidate %d (%s)",
+				spec.Path(), first.bitOff, first.number, first.cand.module, m.bitOff, i+1, c.module)
+		case relo.Kind == TypeIDTarget:
+			// Differs from libbpf where types of two modules have the same id by chance: ids say nothing beyond their file.
+			ambiguous = explained(explain, ReasonAmbiguous, "candidates %d (%s) and %d (%s) both are %s",
+				first.number, first.cand.module, i+1, c.module, spec.Path())
 		case calc.val != first.calc.val:
-			ambiguous = explained(explain, ReasonAmbiguous, "%s of %s is %d by [%d] of %s and %d by [%d] of %s",
-				spec.Kind, spec.Path(), first.calc.val, first.cand.id, r.btfName(first.cand), calc.val, c.id, r.btfName(c))
+			ambiguous = explained(explain, ReasonAmbiguous, "%s of %s is %d by candidate %d (%s) and %d by candidate %d (%s)",
+				spec.Kind, spec.Path(), first.calc.val, first.number, first.cand.module, calc.val, i+1, c.module)
 		}
 		if ambiguous.reason != ReasonNone && !explain {
 			break
@@ -233,7 +231,7 @@ func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand)
 	}
 	if !explain {
 		r.scratch = left[:0]
-		r.steps -= maxSteps - m.steps
+		r.taken = maxSteps - m.steps
 	}
 	switch {
 	case bad.reason != ReasonNone && ambiguous.reason == ReasonNone:
@@ -244,7 +242,7 @@ func (r *Resolver) evaluate(spec *Spec, res *Result, explain bool) (left []cand)
 		res.Value = first.calc.val
 		mismatch := false
 		if o, n := spec.calc, first.calc; relo.Kind == FieldByteOffset && o.size != n.size {
-			mismatch = !canResize(spec.btf, o.typ, r.btf(first.cand), n.typ)
+			mismatch = !canResize(spec.btf, o.typ, first.cand.btf, n.typ)
 		}
 		r.finish(res, spec.calc, first.calc, mismatch, explain)
 	case spec.bad.reason != ReasonNone:
@@ -290,16 +288,9 @@ func (r *Resolver) finish(res *Result, orig, now calcResult, mismatch, explain b
 	}
 }
 
-func (r *Resolver) btfName(c cand) string {
-	if c.mod < 0 {
-		return "vmlinux"
-	}
-	return r.target.Modules[c.mod].Name
-}
-
-func (r *Resolver) candidate(c cand, why problem) Candidate {
-	t := r.btf(c).Type(c.id)
-	return Candidate{BTF: r.btfName(c), ID: c.id, Kind: t.Kind(), Name: t.Name(), Reason: why.reason, Detail: why.detail}
+func candidate(c cand, why problem) Candidate {
+	t := c.btf.Type(c.id)
+	return Candidate{BTF: c.module, ID: c.id, Kind: t.Kind(), Name: t.Name(), Reason: why.reason, Detail: why.detail}
 }
 
 // missing says that there are no candidates, and what there is instead: libbpf only takes types of the same kind.
@@ -344,7 +335,7 @@ func (r *Result) Explain() *Result {
 	}
 	for _, c := range t.all {
 		if !live[c] {
-			r.Candidates = append(r.Candidates, t.resolver.candidate(c, problem{ReasonPruned, "an earlier record of the same type matched other candidates only"}))
+			r.Candidates = append(r.Candidates, candidate(c, problem{ReasonPruned, "an earlier record of the same type matched other candidates only"}))
 		}
 	}
 	r.trail = trail{}

@@ -26,8 +26,8 @@ type guess struct {
 
 // Suggest looks for what a record that found nothing may have meant: a member of a similar name, or one that moved into
 // a struct that the old one embeds or points to; a similar or moved enumerator; a type of a similar name. The result is
-// sorted, best first, and empty where nothing is near. It reads the whole kernel for types and enumerators, which takes
-// milliseconds, and does not touch the candidate cache.
+// sorted, best first, and empty where nothing is near. It reads the whole kernel (Target.All) for types and enumerators,
+// which takes milliseconds, and does not touch the candidate cache.
 func (r *Resolver) Suggest(relo *Relo) []Suggestion {
 	spec, bad := r.obj.spec(relo)
 	if bad.reason != ReasonNone || relo.Kind == TypeIDLocal || spec.EssentialName() == "" {
@@ -37,9 +37,9 @@ func (r *Resolver) Suggest(relo *Relo) []Suggestion {
 	var all []guess
 	switch {
 	case len(cands) == 0:
-		all = r.suggestTypes(spec)
+		all = suggestTypes(spec, r.target.all())
 	case spec.Kind.IsEnumval():
-		all = r.suggestEnumerators(spec, cands)
+		all = suggestEnumerators(spec, r.target.all())
 	case spec.Kind.IsField():
 		all = r.suggestMembers(spec, cands)
 	}
@@ -59,9 +59,8 @@ func (r *Resolver) Suggest(relo *Relo) []Suggestion {
 }
 
 // suggestTypes finds types of the same kind with a similar name.
-func (r *Resolver) suggestTypes(spec *Spec) (all []guess) {
+func suggestTypes(spec *Spec, b *btfinfo.BTF) (all []guess) {
 	want, kind := spec.EssentialName(), spec.RootKind()
-	b := r.target.Vmlinux
 	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
 		t := b.Type(id)
 		if !coreKinds(t.Kind(), kind) {
@@ -79,15 +78,15 @@ func (r *Resolver) suggestTypes(spec *Spec) (all []guess) {
 }
 
 // suggestEnumerators finds the enumerator in other enums, and similar ones in the right one.
-func (r *Resolver) suggestEnumerators(spec *Spec, cands []cand) (all []guess) {
+func suggestEnumerators(spec *Spec, b *btfinfo.BTF) (all []guess) {
 	want := btfinfo.EssentialName(spec.Steps[0].Name)
 	own := make(map[btfinfo.ID]bool)
-	for _, c := range cands {
-		if c.mod < 0 {
-			own[r.target.Vmlinux.Skip(c.id).ID()] = true
+	b.OwnEssential(spec.EssentialName(), func(t btfinfo.Type) bool {
+		if coreKinds(t.Kind(), spec.RootKind()) {
+			own[b.Skip(t.ID()).ID()] = true
 		}
-	}
-	b := r.target.Vmlinux
+		return true
+	})
 	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
 		t := b.Type(id)
 		if !t.Kind().IsEnum() {
@@ -110,7 +109,7 @@ func (r *Resolver) suggestEnumerators(spec *Spec, cands []cand) (all []guess) {
 // suggestMembers looks around the place at which the path ends in each candidate.
 func (r *Resolver) suggestMembers(spec *Spec, cands []cand) (all []guess) {
 	for _, c := range cands {
-		m := matcher{spec: spec, target: r.btf(c), ptrSize: r.ptrSize, steps: maxSteps}
+		m := matcher{spec: spec, target: c.btf, ptrSize: r.ptrSize, steps: maxSteps}
 		if m.matchSpec(c.id) != no || m.failStep >= len(spec.Steps) || m.why.reason != ReasonNoMember {
 			continue
 		}

@@ -32,6 +32,8 @@ type Object struct {
 	// Refused tells why libbpf 1.x does not open the object at all, one sentence each, sorted: legacy maps, static
 	// functions outside .text, externs without BTF … Other loaders may take it. Empty for nearly every object.
 	Refused []string
+
+	roots atomic.Int32 // the number of root types in Relos, 0 until asked: see rootSteps
 }
 
 // Program is one entry point with its section definition.

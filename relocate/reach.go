@@ -258,6 +258,10 @@ func (g *reachFunc) prepare(results []Result, index map[*Func]int) {
 		}
 	}
 	valued := func(r *Relo) bool {
+		// The id of a type that is there is a number of one build.
+		if r.Kind == TypeIDTarget && r.Index >= 0 && r.Index < len(results) && results[r.Index].Outcome == Resolved {
+			return false
+		}
 		return r.Index >= 0 && r.Index < len(results) && results[r.Index].Relo == r && results[r.Index].Outcome <= Answered
 	}
 	for _, r := range f.Relos {
