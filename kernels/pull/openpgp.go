@@ -26,6 +26,7 @@ const maxKeyring = 16 << 20
 type keyring struct {
 	name string // of the file
 	keys openpgp.EntityList
+	err  error // why an optional one can't be read
 }
 
 // readKeyring reads a file of public keys, binary (.gpg) or armored (.asc): which of both tells the content.
@@ -86,24 +87,33 @@ func parseKeyring(name string, data []byte) (keyring, error) {
 }
 
 // readKeyrings reads files and folders (of *.gpg and *.asc, as apt takes them). Where all are optional, as those of the
-// system are, one that is not there is passed over, but one that can't be read is an error: without it a signature would
-// be called unknown.
+// system are, one that is not there is passed over, and one that can't be read is named when a signature is called unknown:
+// it may be in gpg's keybox format, which apt passes over as well.
 func readKeyrings(names []string, optional bool) ([]keyring, error) {
 	var all []keyring
+	add := func(name string) error {
+		k, err := readKeyring(name)
+		if err != nil && !optional {
+			return err
+		}
+		if err != nil {
+			k = keyring{name: name, err: err}
+		}
+		all = append(all, k)
+		return nil
+	}
 	for _, name := range names {
 		info, err := os.Stat(name)
-		if optional && errors.Is(err, os.ErrNotExist) {
+		if optional && (name == "" || errors.Is(err, os.ErrNotExist)) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		if !info.IsDir() {
-			k, err := readKeyring(name)
-			if err != nil {
+			if err := add(name); err != nil {
 				return nil, err
 			}
-			all = append(all, k)
 			continue
 		}
 		entries, err := os.ReadDir(name)
@@ -114,11 +124,9 @@ func readKeyrings(names []string, optional bool) ([]keyring, error) {
 			if ext := filepath.Ext(e.Name()); ext != ".gpg" && ext != ".asc" {
 				continue
 			}
-			k, err := readKeyring(filepath.Join(name, e.Name()))
-			if err != nil {
+			if err := add(filepath.Join(name, e.Name())); err != nil {
 				return nil, err
 			}
-			all = append(all, k)
 		}
 	}
 	return all, nil
@@ -205,6 +213,9 @@ func verify(name string, data, signature []byte, rings []keyring, now time.Time)
 	config := &packet.Config{Time: func() time.Time { return now }}
 	var failed error
 	for _, ring := range rings {
+		if ring.err != nil {
+			continue
+		}
 		_, _, err := openpgp.VerifyDetachedSignature(ring.keys, bytes.NewReader(data), bytes.NewReader(signature), config)
 		if err == nil {
 			return nil
@@ -220,7 +231,7 @@ func verify(name string, data, signature []byte, rings []keyring, now time.Time)
 	case len(rings) == 0:
 		e.Msg = "there is no keyring to check its signature by " + signers + " with"
 		e.Hint = "name one with --keyring FILE"
-	case errors.Is(failed, pgperrors.ErrUnknownIssuer):
+	case failed == nil, errors.Is(failed, pgperrors.ErrUnknownIssuer):
 		e.Msg = fmt.Sprintf("signed by %s, which the keyring does not have (%s)", signers, names(rings))
 		e.Hint = "--keyring FILE names the keyring of who publishes the repository"
 	default:
@@ -237,6 +248,10 @@ func names(rings []keyring) string {
 		if i == most {
 			s = append(s, fmt.Sprintf("and %d more", len(rings)-most))
 			break
+		}
+		if r.err != nil {
+			s = append(s, r.name+", which can't be read")
+			continue
 		}
 		s = append(s, r.name)
 	}

@@ -2,10 +2,14 @@ package pull
 
 import (
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/corecheck/corecheck/btfinfo"
 )
 
 // base is where a repository begins: an http, https or file URI.
@@ -107,4 +111,21 @@ func withoutUserinfo(s string) string {
 		rest = rest[:i]
 	}
 	return scheme + "://" + rest
+}
+
+// maxSmallFile is the most bytes of a list that a person or a tool wrote.
+const maxSmallFile = 16 << 20
+
+// readSmallFile reads a file of this machine.
+func readSmallFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(&limitReader{r: f, left: maxSmallFile, limit: maxSmallFile})
+	if err != nil {
+		return nil, &btfinfo.Error{File: name, Off: -1, Msg: "can't be read", Err: err}
+	}
+	return data, nil
 }
