@@ -206,8 +206,8 @@ func TestGlobMatch(t *testing.T) {
 		{"a*c", "abbc", true}, {"a*c", "abcb", false}, {"a?c", "abc", true}, {"a?c", "ac", false}, {"*b*", "abc", true},
 		{"*ab", "aab", true}, {"*a*a", "a", false}, {"?", "*", true}, {"a*b?d", "axxbbcd", true}, {"vfs_*", "vfs", false},
 	} {
-		if got := globMatch(tt.pattern, tt.name); got != tt.want {
-			t.Errorf("globMatch(%q, %q) = %v, want %v", tt.pattern, tt.name, got, tt.want)
+		if got := kernels.Glob(tt.pattern, tt.name); got != tt.want {
+			t.Errorf("Glob(%q, %q) = %v, want %v", tt.pattern, tt.name, got, tt.want)
 		}
 	}
 }

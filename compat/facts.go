@@ -1,7 +1,7 @@
 package compat
 
 import (
-	"strings"
+	"strconv"
 	"sync"
 
 	"github.com/corecheck/corecheck/btfinfo"
@@ -9,32 +9,101 @@ import (
 	"github.com/corecheck/corecheck/relocate"
 )
 
-// facts is one kernel as the rules ask it. What takes a walk through all types is found out once, when first asked.
+// facts is what the rules ask of a kernel. All of it is read through a view, so that the answers hold for all kernels
+// that would give them: see package kernels. What many rules ask is kept with the kernels that it holds for.
 // A facts is used by one goroutine at a time.
 type facts struct {
-	kernel  *kernels.Kernel
-	btf     *btfinfo.BTF
-	modules []kernels.Module
-	target  relocate.Target
-	ref     *reference
-
-	enums     map[string]*enumTable
-	prefixes  map[string]bool
-	memberOf  map[string]bool
-	kfuncTags map[btfinfo.ID]bool // FUNC ids with DECL_TAG "bpf_kfunc"; nil until asked
+	v       *kernels.View
+	enums   map[string]*kernels.Memo[*enumTable]
+	members map[string]*kernels.Memo[bool]
+	likes   map[string]*kernels.Memo[bool]
+	names   map[nameKey]*kernels.Memo[bool]
+	ptrSize kernels.Memo[uint32]
 }
 
-func newFacts(k *kernels.Kernel, ref *reference) (*facts, error) {
-	b, mods, err := k.Load()
-	if err != nil {
-		return nil, err
+// nameKey is a look for a name: see facts.has.
+type nameKey struct {
+	module, name string
+	kind         btfinfo.Kind
+}
+
+func newFacts(v *kernels.View) *facts {
+	return &facts{v: v, enums: make(map[string]*kernels.Memo[*enumTable]), members: make(map[string]*kernels.Memo[bool]),
+		likes: make(map[string]*kernels.Memo[bool]), names: make(map[nameKey]*kernels.Memo[bool])}
+}
+
+// memo returns the memo of a key, a new one where it has none.
+func memo[K comparable, T any](m map[K]*kernels.Memo[T], key K) *kernels.Memo[T] {
+	x := m[key]
+	if x == nil {
+		x = new(kernels.Memo[T])
+		m[key] = x
 	}
-	f := &facts{kernel: k, btf: b, modules: mods, ref: ref, enums: make(map[string]*enumTable), prefixes: make(map[string]bool), memberOf: make(map[string]bool)}
-	f.target.Vmlinux = b
-	for _, m := range mods {
-		f.target.Modules = append(f.target.Modules, relocate.Module{Name: m.Name, BTF: m.BTF})
+	return x
+}
+
+// target is what relocations are resolved against.
+func (f *facts) target() *relocate.Target {
+	return &relocate.Target{
+		Vmlinux:     f.v.BTF(),
+		ModuleTypes: f.v.ModuleTypes,
+		PointerSize: f.ptrSize.Get(f.v, func() uint32 { return relocate.PointerSize(f.v.BTF()) }),
 	}
-	return f, nil
+}
+
+// arch is the kernel's architecture in BTFHub's names.
+func (f *facts) arch() string {
+	return f.v.By("arch", func(k *kernels.Kernel) string { return k.Arch })
+}
+
+// versionKnown tells whether anything is known of the kernel's version.
+func (f *facts) versionKnown() bool {
+	return f.v.By("version is known", func(k *kernels.Kernel) string { return yesIf(!k.Version.IsZero()) }) != ""
+}
+
+// mayPredate tells whether the kernel is of a release before this one, as far as its version tells. For what BTF is
+// silent about only: distros backport.
+func (f *facts) mayPredate(major, minor int) bool {
+	return f.v.By("before "+strconv.Itoa(major)+"."+strconv.Itoa(minor), func(k *kernels.Kernel) string {
+		v := k.Version
+		return yesIf(v.IsZero() || v.Compare(kernels.Version{Major: major, Minor: minor}) < 0)
+	}) != ""
+}
+
+func yesIf(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
+// kernelVersion is the kernel's version as the macro KERNEL_VERSION makes it.
+func kernelVersion(v kernels.Version) relocate.KernelVersion {
+	return relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255))
+}
+
+// verifier is the version of the verifier, as far as the walk through a program tells versions apart.
+func (f *facts) verifier() relocate.KernelVersion {
+	return versionOf(f.v.By("verifier", func(k *kernels.Kernel) string {
+		return strconv.FormatUint(uint64(kernelVersion(k.Version).Verifier()), 10)
+	}))
+}
+
+// versionCode is what libbpf says is the version, with its patch; ok is false where that is not known.
+func (f *facts) versionCode() (code relocate.KernelVersion, ok bool) {
+	s := f.v.By("version", func(k *kernels.Kernel) string {
+		if k.Version.IsZero() || k.Version.Patch < 0 {
+			return ""
+		}
+		return strconv.FormatUint(uint64(kernelVersion(k.Version)), 10)
+	})
+	return versionOf(s), s != ""
+}
+
+// versionOf reads a number that strconv wrote, "" as 0.
+func versionOf(s string) relocate.KernelVersion {
+	n, _ := strconv.ParseUint("0"+s, 10, 32)
+	return relocate.KernelVersion(n)
 }
 
 // enumTable is one enum of the kernel, by name and by value.
@@ -45,28 +114,27 @@ type enumTable struct {
 
 // enum returns the kernel's enum of that name, nil where its BTF has none: then it says nothing about its enumerators.
 func (f *facts) enum(name string) *enumTable {
-	if t, ok := f.enums[name]; ok {
-		return t
-	}
-	var t *enumTable
-	for _, id := range f.btf.Named(name, btfinfo.KindEnum, btfinfo.KindEnum64) {
-		typ := f.btf.Type(id)
-		if t == nil {
-			t = &enumTable{make(map[string]uint64, typ.Vlen()), make(map[uint64]string, typ.Vlen())}
-		}
-		for i := range typ.Vlen() {
-			e := typ.Enumerator(i)
-			t.byName[e.Name] = e.Value
-			if _, ok := t.byValue[e.Value]; !ok {
-				t.byValue[e.Value] = e.Name
+	return memo(f.enums, name).Get(f.v, func() *enumTable {
+		var t *enumTable
+		b := f.v.BTF()
+		for _, id := range b.Named(name, btfinfo.KindEnum, btfinfo.KindEnum64) {
+			typ := b.Type(id)
+			if t == nil {
+				t = &enumTable{make(map[string]uint64, typ.Vlen()), make(map[uint64]string, typ.Vlen())}
+			}
+			for i := range typ.Vlen() {
+				e := typ.Enumerator(i)
+				t.byName[e.Name] = e.Value
+				if _, ok := t.byValue[e.Value]; !ok {
+					t.byValue[e.Value] = e.Name
+				}
 			}
 		}
-	}
-	f.enums[name] = t
-	return t
+		return t
+	})
 }
 
-// place says where a name was found.
+// place says where a name was found. It is the representative's, and not to be kept.
 type place struct {
 	btf    *btfinfo.BTF
 	typ    btfinfo.Type
@@ -75,33 +143,30 @@ type place struct {
 
 // find looks a name up as libbpf's find_kernel_btf_id does: vmlinux first, then every module's own types. With a module
 // named, only there.
-func (f *facts) find(module, name string, kind btfinfo.Kind) (place, bool) {
+func (f *facts) find(module, name string, kind btfinfo.Kind) (p place, ok bool) {
 	if module == "" || module == "vmlinux" {
-		if p, ok := findOwn(f.btf, name, kind); ok {
-			f.ref.note(name, kind)
+		if p, ok := findOwn(f.v.BTF(), name, kind); ok {
 			return p, true
 		}
 		if module == "vmlinux" {
 			return place{}, false
 		}
 	}
-	for _, m := range f.modules {
-		if module != "" && module != m.Name {
-			continue
+	f.v.ModuleTypes(btfinfo.EssentialName(name), func(m string, t btfinfo.Type) bool {
+		if (module == "" || module == m) && t.Kind() == kind && t.Name() == name {
+			p, ok = place{btf: t.BTF(), typ: t, module: m}, true
 		}
-		if p, ok := findOwn(m.BTF, name, kind); ok {
-			p.module = m.Name
-			return p, true
-		}
-	}
-	return place{}, false
+		return !ok
+	})
+	return p, ok
 }
 
-// noteType records for the reference that vmlinux has the type, as far as it does.
-func (f *facts) noteType(name string, kind btfinfo.Kind) {
-	if _, ok := findOwn(f.btf, name, kind); ok {
-		f.ref.note(name, kind)
-	}
+// has tells whether find finds the name.
+func (f *facts) has(module, name string, kind btfinfo.Kind) bool {
+	return memo(f.names, nameKey{module, name, kind}).Get(f.v, func() bool {
+		_, ok := f.find(module, name, kind)
+		return ok
+	})
 }
 
 func findOwn(b *btfinfo.BTF, name string, kind btfinfo.Kind) (p place, ok bool) {
@@ -118,68 +183,32 @@ func findOwn(b *btfinfo.BTF, name string, kind btfinfo.Kind) (p place, ok bool) 
 // hasPrefix tells whether vmlinux has any type of this kind whose name starts with prefix: whether a whole class of
 // facts (tracepoint typedefs, LSM hooks) is in this BTF at all.
 func (f *facts) hasPrefix(kind btfinfo.Kind, prefix string) bool {
-	key := kind.String() + prefix
-	if v, ok := f.prefixes[key]; ok {
-		return v
-	}
-	found := false
-	for id := f.btf.FirstID(); int(id) < f.btf.NumTypes() && !found; id++ {
-		t := f.btf.Type(id)
-		found = t.Kind() == kind && strings.HasPrefix(t.Name(), prefix)
-	}
-	f.prefixes[key] = found
-	return found
-}
-
-// mayPredate tells whether the kernel is of a release before this one, as far as its version tells. For what BTF is
-// silent about only: distros backport.
-func (f *facts) mayPredate(major, minor int) bool {
-	v := f.kernel.Version
-	return v.IsZero() || v.Compare(kernels.Version{Major: major, Minor: minor}) < 0
+	return memo(f.likes, kind.String()+" "+prefix).Get(f.v, func() bool { return f.v.HasPrefix(kind, prefix) })
 }
 
 // structHas tells whether the kernel has a struct of this name with this member (or, with member "", the struct).
 func (f *facts) structHas(name, member string) bool {
-	key := name + "." + member
-	if v, ok := f.memberOf[key]; ok {
-		return v
-	}
-	found := false
-	for _, id := range f.btf.Named(name, btfinfo.KindStruct) {
-		t := f.btf.Type(id)
-		found = found || member == ""
-		for i := 0; i < t.Vlen() && !found; i++ {
-			found = t.Member(i).Name == member
+	return memo(f.members, name+"."+member).Get(f.v, func() bool {
+		b := f.v.BTF()
+		found := false
+		for _, id := range b.Named(name, btfinfo.KindStruct) {
+			t := b.Type(id)
+			found = found || member == ""
+			for i := 0; i < t.Vlen() && !found; i++ {
+				found = t.Member(i).Name == member
+			}
 		}
-	}
-	f.memberOf[key] = found
-	return found
+		return found
+	})
 }
 
 // isKfunc tells whether the FUNC is tagged as a kfunc; known is false where this BTF has no such tags at all (pahole
 // before 1.27, or a kernel without kfuncs).
 func (f *facts) isKfunc(p place) (tagged, known bool) {
-	if f.kfuncTags == nil {
-		f.kfuncTags = make(map[btfinfo.ID]bool)
-		collect := func(b *btfinfo.BTF) {
-			for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
-				if t := b.Type(id); t.Kind() == btfinfo.KindDeclTag && t.Name() == "bpf_kfunc" {
-					f.kfuncTags[t.Ref()] = true
-				}
-			}
-		}
-		collect(f.btf)
+	if f.v.Tagged(p.typ, "bpf_kfunc") {
+		return true, true
 	}
-	if p.module != "" {
-		// Ids of two modules overlap, so a module is asked by itself.
-		for id := p.btf.FirstID(); int(id) < p.btf.NumTypes(); id++ {
-			if t := p.btf.Type(id); t.Kind() == btfinfo.KindDeclTag && t.Name() == "bpf_kfunc" && t.Ref() == p.typ.ID() {
-				return true, true
-			}
-		}
-		return false, len(f.kfuncTags) > 0
-	}
-	return f.kfuncTags[p.typ.ID()], len(f.kfuncTags) > 0
+	return false, f.v.AnyTagged("bpf_kfunc")
 }
 
 // final tells that a name which is not in vmlinux's BTF, nor in that of the modules at hand, is not in the kernel at all:
@@ -187,62 +216,83 @@ func (f *facts) isKfunc(p place) (tagged, known bool) {
 // have no BTF and needBTF says that they would be asked by BTF (struct module.btf_data, since Linux commit 36e68442d1af
 // ("bpf: Load and verify kernel module BTFs") in v5.11).
 func (f *facts) final(needBTF bool) bool {
-	return len(f.modules) > 0 || !f.structHas("module", "") || needBTF && !f.structHas("module", "btf_data")
+	return f.v.HasModules() || !f.structHas("module", "") || needBTF && !f.structHas("module", "btf_data")
+}
+
+// builtName is a name that vmlinux may have.
+type builtName struct {
+	kind btfinfo.Kind
+	name string
 }
 
 // reference knows which names are built into any kernel at hand, asked or not. It settles what the absence of a name
 // from vmlinux means where modules have not been seen: code that is built in elsewhere is gone here, and of a name that
 // no vmlinux has a module may still be the owner.
 type reference struct {
-	mu    sync.Mutex
-	seen  map[string]bool
-	extra []*kernels.Kernel // that were not asked
-	btfs  []*btfinfo.BTF    // of extra, read when first needed
-	read  bool
+	asked *kernels.Pool
+	extra *kernels.Pool // that were not asked
+
+	mu   sync.Mutex
+	seen map[builtName]bool // names that a kernel without an index was found to have, while it was at hand
+
+	answers map[builtName]bool // that builtIn has given
+	btfs    []*btfinfo.BTF     // of the kernels of extra that have no index; nil until they are read
 }
 
-func refKey(name string, kind btfinfo.Kind) string { return kind.String() + " " + name }
-
-// note records that a kernel has the name in vmlinux.
-func (r *reference) note(name string, kind btfinfo.Kind) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seen == nil {
-		r.seen = make(map[string]bool)
-	}
-	r.seen[refKey(name, kind)] = true
+func newReference(asked, extra *kernels.Pool) *reference {
+	return &reference{asked: asked, extra: extra, seen: make(map[builtName]bool), answers: make(map[builtName]bool)}
 }
 
-// builtIn tells whether any kernel has the name in vmlinux, once all kernels that are asked were looked at.
-// key is what refKey makes of name and kind.
-func (r *reference) builtIn(key string) bool {
+// note records which of these names the kernel has that v is at.
+func (r *reference) note(v *kernels.View, names []builtName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if v, ok := r.seen[key]; ok {
-		return v
-	}
-	if !r.read {
-		r.read = true
-		for _, k := range r.extra {
-			if b, _, err := k.Load(); err == nil { // one that can't be read knows nothing
-				r.btfs = append(r.btfs, b)
+	for _, n := range names {
+		if !r.seen[n] {
+			if _, ok := findOwn(v.BTF(), n.name, n.kind); ok {
+				r.seen[n] = true
 			}
 		}
 	}
-	found := false
-	kind, name, _ := strings.Cut(key, " ")
-	for _, b := range r.btfs {
-		b.OwnEssential(btfinfo.EssentialName(name), func(t btfinfo.Type) bool {
-			found = t.Kind().String() == kind && t.Name() == name
-			return !found
-		})
-		if found {
-			break
+}
+
+// builtIn tells whether any kernel has the name in vmlinux, once all kernels that are asked were looked at.
+func (r *reference) builtIn(n builtName) bool {
+	if v, ok := r.answers[n]; ok {
+		return v
+	}
+	found := r.seen[n]
+	if !found {
+		having, _ := r.asked.Having(n.kind, n.name)
+		found = !having.Empty()
+	}
+	if !found {
+		having, known := r.extra.Having(n.kind, n.name)
+		if found = !having.Empty(); !found {
+			// One that can't be read knows nothing.
+			rest := kernels.Full(len(r.extra.Kernels()))
+			rest.AndNot(known)
+			found = r.anyExtra(rest, n)
 		}
 	}
-	if r.seen == nil {
-		r.seen = make(map[string]bool)
-	}
-	r.seen[key] = found
+	r.answers[n] = found
 	return found
+}
+
+// anyExtra tells whether one of these kernels that are not asked, and have no index, has the name.
+func (r *reference) anyExtra(set kernels.Set, n builtName) bool {
+	if r.btfs == nil {
+		r.btfs = []*btfinfo.BTF{}
+		set.Each(func(k int) {
+			if b, _, err := r.extra.Kernels()[k].Load(); err == nil {
+				r.btfs = append(r.btfs, b)
+			}
+		})
+	}
+	for _, b := range r.btfs {
+		if _, ok := findOwn(b, n.name, n.kind); ok {
+			return true
+		}
+	}
+	return false
 }

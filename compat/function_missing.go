@@ -23,7 +23,7 @@ Source: find_kernel_btf_id in libbpf v1.7's libbpf.c; pahole's changes-v1.19 and
 			return
 		}
 		name := p.Sec.Func
-		if _, ok := c.find(p.Sec.Module, name, btfinfo.KindFunc); ok {
+		if c.has(p.Sec.Module, name, btfinfo.KindFunc) {
 			return
 		}
 		c.missingTarget(n, name, name, btfinfo.KindFunc, stageLoad, true, "function "+name+" in its BTF")

@@ -60,7 +60,7 @@ kernel/bpf/verifier.c.`,
 			c.report(n, r)
 		}
 		proto := at.btf.Type(at.typ.Ref())
-		if proto.Vlen() > maxTraceArgsX86 && c.kernel.Arch == "x86_64" && c.mayPredate(6, 6) {
+		if proto.Vlen() > maxTraceArgsX86 && c.arch() == "x86_64" && c.mayPredate(6, 6) {
 			c.report(n, raw{stage: stageAttach, verdict: Unknown,
 				message: fmt.Sprintf("%s has %d arguments; x86-64 trampolines take %d before v6.6 (by the version number; BTF does not tell whether this kernel has the change)", name, proto.Vlen(), maxTraceArgsX86),
 				hint:    hint})

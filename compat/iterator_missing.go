@@ -20,7 +20,7 @@ Source: libbpf_find_attach_btf_id in libbpf v1.7's libbpf.c; DEFINE_BPF_ITER_FUN
 		if !ok {
 			return
 		}
-		if _, ok := c.find(p.Sec.Module, "bpf_iter_"+p.Sec.Func, btfinfo.KindFunc); ok {
+		if c.has(p.Sec.Module, "bpf_iter_"+p.Sec.Func, btfinfo.KindFunc) {
 			return
 		}
 		c.missingTarget(n, p.Sec.Func, "bpf_iter_"+p.Sec.Func, btfinfo.KindFunc, stageLoad, true, "iterator "+p.Sec.Func)

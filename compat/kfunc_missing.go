@@ -31,7 +31,7 @@ pahole's changes-v1.27 (decl_tag_kfuncs).`,
 			}
 			c.unresolved(n, raw{verdict: Unknown,
 				message: name + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
-				hint:    hint, pending: refKey(name, btfinfo.KindFunc), settled: &gone})
+				hint:    hint, pending: builtName{btfinfo.KindFunc, name}, settled: &gone})
 			return
 		}
 		if n.Extern.Type != 0 && !relocate.TypesCompatible(c.obj.BTF, n.Extern.Type, at.btf, at.typ.Ref()) {

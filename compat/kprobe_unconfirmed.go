@@ -33,7 +33,7 @@ Measured on 13 Debian kernels: of functions that BTF has 98.7 % attach, of those
 		}
 		switch p.Sec.Hook {
 		case relocate.HookFunction:
-			if _, ok := c.find(p.Sec.Module, name, btfinfo.KindFunc); !ok {
+			if !c.has(p.Sec.Module, name, btfinfo.KindFunc) {
 				c.report(n, raw{stage: stageAttach, verdict: Unknown,
 					message: "the kernel's BTF has no function " + name + "; it may be gone, inlined, renamed by the compiler or left out of BTF, which only a symbol table tells", hint: hint})
 			} else if p.Sec.Offset != 0 {
@@ -67,49 +67,7 @@ Measured on 13 Debian kernels: of functions that BTF has 98.7 % attach, of those
 // hasFuncLike tells whether a FUNC of vmlinux or a module fits a pattern of '*' and '?': glob_match of libbpf.
 func (c *check) hasFuncLike(pattern string) bool {
 	if !strings.ContainsAny(pattern, "*?") {
-		_, ok := c.find("", pattern, btfinfo.KindFunc)
-		return ok
+		return c.has("", pattern, btfinfo.KindFunc)
 	}
-	any := func(b *btfinfo.BTF) bool {
-		for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
-			if t := b.Type(id); t.Kind() == btfinfo.KindFunc && globMatch(pattern, t.Name()) {
-				return true
-			}
-		}
-		return false
-	}
-	if any(c.btf) {
-		return true
-	}
-	for _, m := range c.modules {
-		if any(m.BTF) {
-			return true
-		}
-	}
-	return false
-}
-
-// globMatch matches '*' and '?' as libbpf's glob_match does.
-func globMatch(pattern, name string) bool {
-	star, mark := -1, 0
-	p, s := 0, 0
-	for s < len(name) {
-		switch {
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[s]) && pattern[p] != '*':
-			p++
-			s++
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, s
-			p++
-		case star >= 0:
-			mark++
-			p, s = star+1, mark
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
+	return memo(c.likes, "like "+pattern).Get(c.v, func() bool { return c.v.HasLike(btfinfo.KindFunc, pattern) })
 }

@@ -42,7 +42,7 @@ Source: bpf_object__resolve_ksym_var_btf_id and bpf_object__resolve_externs in l
 			c.reportObject(n, raw{verdict: Unknown,
 				message: "variable " + e.Name + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
 				hint:    hint,
-				pending: refKey(e.Name, btfinfo.KindVar),
+				pending: builtName{btfinfo.KindVar, e.Name},
 				settled: &raw{verdict: Break, message: "the kernel's BTF has no variable " + e.Name, hint: hint}})
 		}
 	},

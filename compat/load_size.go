@@ -20,7 +20,6 @@ Source: bpf_core_calc_relo and bpf_core_patch_insn in libbpf v1.7's relo_core.c.
 		if r == nil || !r.Mismatch && r.Reason != relocate.ReasonLoadSize {
 			return
 		}
-		r.Explain()
 		x := raw{
 			verdict:    Break,
 			message:    n.Name + " can't be accessed in the kernel's size: " + r.Detail,

@@ -24,7 +24,7 @@ Source: libbpf_find_attach_btf_id in libbpf v1.7's libbpf.c; kernel/bpf/bpf_lsm.
 		if !ok {
 			return
 		}
-		if _, ok := c.find(p.Sec.Module, "bpf_lsm_"+p.Sec.Func, btfinfo.KindFunc); ok {
+		if c.has(p.Sec.Module, "bpf_lsm_"+p.Sec.Func, btfinfo.KindFunc) {
 			c.lsmOff(n, p.Sec.Func)
 			return
 		}
@@ -47,7 +47,7 @@ func (c *check) lsmOff(n *relocate.Need, hook string) {
 	case !c.mayPredate(since.Major, since.Minor):
 		c.report(n, raw{stage: stageLoad, verdict: Break, hint: hint,
 			message: "the kernel refuses BPF programs at the LSM hook " + hook + " (since v" + since.String() + ", by the version number)"})
-	case c.kernel.Version.IsZero() || !c.mayPredate(6, 2):
+	case !c.versionKnown() || !c.mayPredate(6, 2):
 		c.report(n, raw{stage: stageLoad, verdict: Unknown, hint: hint,
 			message: "kernels since v" + since.String() + " refuse BPF programs at the LSM hook " + hook + ", and BTF does not tell whether this one does"})
 	}

@@ -43,7 +43,7 @@ prog_flags loading the ebpf program") in v5.18.`,
 			switch {
 			case sec.Hook == relocate.HookBTFFunc && systemCall(sec.Func):
 				open, unsure := c.openSyscall(sec.Func)
-				_, there := c.find(sec.Module, sec.Func, btfinfo.KindFunc)   // else function_missing says so
+				there := c.has(sec.Module, sec.Func, btfinfo.KindFunc)       // else function_missing says so
 				if !open && there && sec.AttachType != "BPF_MODIFY_RETURN" { // of which function_untraceable tells
 					c.report(n, c.closedSyscall(unsure))
 				}

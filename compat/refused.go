@@ -52,8 +52,7 @@ func (c *check) refusedTarget(name, attachType string) (why string, unsure bool)
 // errorInjection tells whether the kernel was built with CONFIG_FUNCTION_ERROR_INJECTION: lib/error-inject.c is compiled
 // then, whose functions and struct ei_entry are in BTF.
 func (c *check) errorInjection() bool {
-	_, ok := c.find("", "within_error_injection_list", btfinfo.KindFunc)
-	return ok || c.structHas("ei_entry", "")
+	return c.has("", "within_error_injection_list", btfinfo.KindFunc) || c.structHas("ei_entry", "")
 }
 
 // openSyscall tells whether the function of a system call is open to fmod_ret and to sleepable programs. All are marked
@@ -64,9 +63,9 @@ func (c *check) openSyscall(name string) (open, unsure bool) {
 	switch {
 	case c.errorInjection():
 		return true, false
-	case c.kernel.Arch == "x86_64" && !strings.HasPrefix(name, "__x64_"):
+	case c.arch() == "x86_64" && !strings.HasPrefix(name, "__x64_"):
 		return false, false
-	case c.kernel.Version.IsZero():
+	case !c.versionKnown():
 		return false, true
 	}
 	return !c.mayPredate(7, 1), false

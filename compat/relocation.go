@@ -15,7 +15,7 @@ func (c *check) poisoned(n *relocate.Need) (*relocate.Result, string) {
 	if r == nil || r.Outcome != relocate.Poisoned || r.Mismatch {
 		return nil, ""
 	}
-	return r.Explain(), c.rootName(r.Relo)
+	return r, c.rootName(r.Relo)
 }
 
 // rootName is the essential name of the relocation's root type.

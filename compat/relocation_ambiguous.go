@@ -18,7 +18,6 @@ Source: bpf_core_calc_relo_insn in libbpf v1.7's relo_core.c.`,
 		if r == nil || r.Outcome != relocate.Ambiguous {
 			return
 		}
-		r.Explain()
 		c.report(n, raw{
 			verdict:    Break,
 			message:    n.Name + " is ambiguous: " + r.Detail,

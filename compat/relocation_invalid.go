@@ -19,7 +19,6 @@ Source: bpf_core_parse_spec, bpf_core_calc_field_relo and bpf_core_patch_insn in
 		if r == nil || r.Outcome != relocate.Fatal {
 			return
 		}
-		r.Explain()
 		hint := "compile the object again; if it was linked or stripped by a tool, do without"
 		switch r.Reason {
 		case relocate.ReasonAnonymousRoot, relocate.ReasonLoadSize:

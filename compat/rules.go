@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -17,7 +18,8 @@ type Rule struct {
 
 	// needs are the kinds of needs that the rule looks at.
 	needs []relocate.NeedKind
-	// check reports what is wrong with one need on one kernel. It sees each need of the kinds above.
+	// check reports what is wrong with one need on one kernel. It sees each need of the kinds above. What it reads of the
+	// kernel it reads through c, so that its report holds for all kernels that answer alike.
 	check func(c *check, n *relocate.Need)
 }
 
@@ -91,8 +93,8 @@ type raw struct {
 	candidates []string
 	// suggest: no replacement is known; a look for something similar in the newest such kernel may improve the hint.
 	suggest bool
-	// pending: the finding holds only if the name is built into no kernel at hand; settled takes its place if it is.
-	pending string
+	// pending: the finding holds only if this name is built into no kernel at hand; settled takes its place if it is.
+	pending builtName
 	settled *raw
 }
 
@@ -100,23 +102,21 @@ type raw struct {
 type check struct {
 	*facts
 	obj     *relocate.Object
-	results []relocate.Result // by index of the relocation
+	answers []reloAnswers // by index of the relocation
 	guards  *guards
-	walks   [][2]*relocate.Reach // by program, without and with .rodata; nil until one is asked for
+	walks   [][2]kernels.Memo[*relocate.Reach] // by program, without and with .rodata
+	results []relocate.Result                  // by index of the relocation: those of a program that is walked
 	rule    *Rule
 	out     []raw
 }
 
-// result returns what became of the need's relocation; nil where the need has none or the loader skips it.
+// result returns what became of the need's relocation; nil where the need has none or the loader skips it. Of a resolved
+// one it does not tell the value, which no rule asks for and most kernels differ in.
 func (c *check) result(n *relocate.Need) *relocate.Result {
 	if n.Relo == nil {
 		return nil
 	}
-	r := &c.results[n.Relo.Index]
-	if r.Relo == nil {
-		return nil
-	}
-	return r
+	return c.answers[n.Relo.Index].told.of(c.v)
 }
 
 // emit adds a finding on a need to a program (-1: the object as a whole).
@@ -175,30 +175,33 @@ func (c *check) ledPast(program int, n *relocate.Need) string {
 // walk follows a program as the verifier of this kernel does, as far as constants decide it; with rodata, the constants
 // in .rodata are what the object says.
 func (c *check) walk(program int, rodata bool) *relocate.Reach {
-	if c.walks == nil {
-		c.walks = make([][2]*relocate.Reach, len(c.obj.Programs))
-	}
-	w := &c.walks[program][0]
-	if rodata {
-		w = &c.walks[program][1]
-	}
-	if *w != nil {
-		return *w
-	}
-	v := c.kernel.Version
-	version := relocate.KernelVersion(v.Major<<16 | v.Minor<<8 | min(max(v.Patch, 0), 255))
-	opt := relocate.ReachOptions{
-		Version: version,
-		Missing: c.missingExtern,
-		Kconfig: func(e *relocate.Extern, size int) (uint64, bool) { // get_kernel_version of libbpf v1.7
-			return uint64(version), e.Name == versionExtern && size == 4 && !v.IsZero() && v.Patch >= 0
-		},
-	}
-	if rodata {
-		opt.Data = c.rodata
-	}
-	*w = c.obj.Programs[program].Reach(c.results, opt)
-	return *w
+	return c.walks[program][btoi(rodata)].Get(c.v, func() *relocate.Reach {
+		p := c.obj.Programs[program]
+		for _, f := range p.Funcs {
+			for _, r := range f.Relos {
+				if v := c.answers[r.Index].values.of(c.v); v != nil {
+					c.results[r.Index] = *v
+				} else {
+					c.results[r.Index] = relocate.Result{}
+				}
+			}
+		}
+		opt := relocate.ReachOptions{
+			Version: c.verifier(),
+			Missing: c.missingExtern,
+			Kconfig: func(e *relocate.Extern, size int) (uint64, bool) { // get_kernel_version of libbpf v1.7
+				if e.Name != versionExtern || size != 4 {
+					return 0, false
+				}
+				v, ok := c.versionCode()
+				return uint64(v), ok
+			},
+		}
+		if rodata {
+			opt.Data = c.rodata
+		}
+		return p.Reach(c.results, opt)
+	})
 }
 
 // rodata is a constant of size bytes in .rodata as the object has it.
@@ -231,8 +234,7 @@ func (c *check) missingExtern(e *relocate.Extern) bool {
 		at, ok := c.find("", btfinfo.EssentialName(e.Name), btfinfo.KindFunc)
 		return !ok || e.Type != 0 && !relocate.TypesCompatible(c.obj.BTF, e.Type, at.btf, at.typ.Ref())
 	case e.Kind == relocate.ExternKsym && e.Typed:
-		_, ok := c.find("", e.Name, btfinfo.KindVar)
-		return !ok
+		return !c.has("", e.Name, btfinfo.KindVar)
 	}
 	return false // in a symbol table only
 }

@@ -29,7 +29,7 @@ Source: find_struct_ops_kern_types and bpf_map__init_kern_struct_ops in libbpf v
 		name := btfinfo.EssentialName(m.StructOps)
 		at, ok := c.find("", name, btfinfo.KindStruct)
 		if ok {
-			_, ok = c.find("", "bpf_struct_ops_"+name, btfinfo.KindStruct)
+			ok = c.has("", "bpf_struct_ops_"+name, btfinfo.KindStruct)
 		}
 		if !ok {
 			gone := raw{verdict: Break, message: "the kernel has no struct_ops type " + name, hint: hint}
@@ -39,7 +39,7 @@ Source: find_struct_ops_kern_types and bpf_map__init_kern_struct_ops in libbpf v
 			}
 			c.reportObject(n, raw{verdict: Unknown,
 				message: "struct_ops type " + name + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
-				hint:    hint, pending: refKey("bpf_struct_ops_"+name, btfinfo.KindStruct), settled: &gone})
+				hint:    hint, pending: builtName{btfinfo.KindStruct, "bpf_struct_ops_" + name}, settled: &gone})
 			return
 		}
 		for i := range m.Members {

@@ -229,6 +229,31 @@ type column struct {
 	status []Status
 }
 
+// groupKernels groups kernels by key, in the order of each group's first kernel.
+func groupKernels[T any](ks []KernelInfo, key func(k int) string, make func(ids []string, first int) T) []T {
+	type group struct {
+		first int
+		ids   []string
+	}
+	var order []*group
+	byKey := map[string]*group{}
+	for i := range ks {
+		x := key(i)
+		g := byKey[x]
+		if g == nil {
+			g = &group{first: i}
+			byKey[x] = g
+			order = append(order, g)
+		}
+		g.ids = append(g.ids, ks[i].ID)
+	}
+	out := []T{}
+	for _, g := range order {
+		out = append(out, make(g.ids, g.first))
+	}
+	return out
+}
+
 // matrix writes the table: rows are needs, columns are groups of kernels.
 func (p *printer) matrix(o *ObjectReport, rows []*row) {
 	cols := groupKernels(p.report.Kernels, func(k int) string {

@@ -22,7 +22,7 @@ func (c *check) missingTarget(n *relocate.Need, name, btfName string, kind btfin
 		hint = "on such kernels leave the program out (SEC(\"?" + sec.Name + "/" + sec.Target + "\") or bpf_program__set_autoload) and attach to something that is there"
 	}
 	gone := raw{stage: st, verdict: Break, message: "the kernel has no " + what, hint: hint}
-	if c.final(needBTF) || sec.Module == "vmlinux" {
+	if c.final(needBTF) || sec.Module == "vmlinux" || sec.Module != "" && c.v.HasModule(sec.Module) {
 		c.report(n, gone)
 		return
 	}
@@ -35,7 +35,7 @@ func (c *check) missingTarget(n *relocate.Need, name, btfName string, kind btfin
 	c.report(n, raw{stage: st, verdict: Unknown,
 		message: what + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
 		hint:    "check the spelling; if a module has it, check a running system that has the module loaded with --host",
-		pending: refKey(btfName, kind),
+		pending: builtName{kind, btfName},
 		settled: &gone,
 	})
 }

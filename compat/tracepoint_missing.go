@@ -41,7 +41,7 @@ v5.6.`,
 		default:
 			return
 		}
-		if _, ok := c.find(p.Sec.Module, "btf_trace_"+name, btfinfo.KindTypedef); ok {
+		if c.has(p.Sec.Module, "btf_trace_"+name, btfinfo.KindTypedef) {
 			return
 		}
 		if st == stageAttach && !c.hasPrefix(btfinfo.KindTypedef, "btf_trace_") {
@@ -65,12 +65,12 @@ var syscallPrefixes = map[string][]string{
 
 // findSyscall looks for the function that implements a system call.
 func (c *check) findSyscall(name string) bool {
-	prefixes := syscallPrefixes[c.kernel.Arch]
+	prefixes := syscallPrefixes[c.arch()]
 	if prefixes == nil {
 		prefixes = []string{"__se_sys_", "sys_"}
 	}
 	for _, p := range prefixes {
-		if _, ok := c.find("", p+name, btfinfo.KindFunc); ok {
+		if c.has("", p+name, btfinfo.KindFunc) {
 			return true
 		}
 	}

@@ -15,9 +15,6 @@ Ask bpf_core_type_exists() first, or define the type in a flavour that fits.
 Source: bpf_core_find_cands in libbpf v1.7's libbpf.c.`,
 	needs: relocationNeeds,
 	check: func(c *check, n *relocate.Need) {
-		if n.Relo != nil {
-			c.noteType(c.rootName(n.Relo), c.obj.BTF.Type(n.Relo.Type).Kind())
-		}
 		r, root := c.poisoned(n)
 		if r == nil || len(r.Candidates) > 0 {
 			return
@@ -43,7 +40,7 @@ Source: bpf_core_find_cands in libbpf v1.7's libbpf.c.`,
 			verdict: Unknown,
 			message: word + " is in no vmlinux that corecheck knows; a module may define it, and there is no module BTF of this kernel",
 			hint:    "if a module defines it, the program works where that module is loaded; guard the access with bpf_core_type_exists(" + word + ")",
-			pending: refKey(root, kind),
+			pending: builtName{kind, root},
 			settled: &gone,
 		}, root)
 	},

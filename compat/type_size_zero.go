@@ -17,7 +17,6 @@ Source: bpf_core_calc_type_relo in libbpf v1.7's relo_core.c. cilium/ebpf refuse
 		if r == nil || r.Outcome != relocate.Answered || r.Relo.Kind.IsQuestion() {
 			return
 		}
-		r.Explain()
 		word := c.rootWord(r.Relo)
 		what := "size"
 		if r.Relo.Kind == relocate.TypeIDTarget {

@@ -271,6 +271,22 @@ func (v *View) Depend(set Set) { v.frame.set.And(set) }
 // BTF is vmlinux's. Reads through it are recorded. It is this representative's: nothing of it may be kept beyond ask.
 func (v *View) BTF() *btfinfo.BTF { return v.asker().btf() }
 
+// Whole is vmlinux with all of its types, for what has to look at each. It is read for this kernel alone, and for an archive's
+// kernel put together first; BTF serves wherever a name is known.
+func (v *View) Whole() *btfinfo.BTF {
+	self := NewSet(len(v.pool.kernels))
+	self.Add(v.cur)
+	v.Depend(self)
+	if a, ok := v.asker().(*looseAsker); ok {
+		return a.vmlinux
+	}
+	b, _, err := v.Kernel().Load()
+	if err != nil {
+		panic(&readError{err})
+	}
+	return b
+}
+
 // ModuleTypes calls yield for each type in the modules' own BTF whose essential name is name, module by module, until
 // yield returns false.
 func (v *View) ModuleTypes(name string, yield func(module string, t btfinfo.Type) bool) {

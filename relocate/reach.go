@@ -42,6 +42,18 @@ const (
 	reachLazyGlobals KernelVersion = 0x060800
 )
 
+// Verifier is the version up to which the verifier knows no less than that of v: versions with equal ones are the same to
+// Reach.
+func (v KernelVersion) Verifier() KernelVersion {
+	last := KernelVersion(0)
+	for _, since := range [...]KernelVersion{reachSpills, reachReadOnly, reachXor, reachNarrowSpills, reachStoreImm, reachLazyGlobals} {
+		if v >= since {
+			last = since
+		}
+	}
+	return last
+}
+
 // ReachOptions are the facts about a kernel and its loader that the walk can use. The zero value knows nothing and holds
 // for every kernel.
 type ReachOptions struct {
