@@ -55,6 +55,8 @@ type BTF struct {
 
 	namesOnce sync.Once
 	names     nameIndex
+
+	lazy *Lazy // nil for a BTF that is all there
 }
 
 // header is struct btf_header. Offsets are bytes from the end of the header.
@@ -463,7 +465,11 @@ func (b *BTF) at(id ID) []uint32 {
 	for id < b.first {
 		b = b.base
 	}
-	return b.words[b.pos[id-b.first]:]
+	p := b.pos[id-b.first]
+	if p&slotBit != 0 {
+		p = b.lazy.owner.Slot(p &^ slotBit)
+	}
+	return b.words[p:]
 }
 
 func orderName(o binary.ByteOrder) string {
@@ -481,6 +487,10 @@ type Error struct {
 	Msg     string
 	Hint    string // what to do about it, may be empty
 	Err     error  // the cause, may be nil
+
+	// Found is what an input without BTF says of itself beside: banner, architecture, name of the module. nil where the error is
+	// another one, so that it tells "has none" from "can't be read".
+	Found *File
 }
 
 // Error is one line: file, section, offset, what disagrees.

@@ -55,13 +55,19 @@ func (b *BTF) buildNames() {
 }
 
 // OwnEssential calls yield for every own type (not the base's) whose essential name is name, in ascending order of ids,
-// until yield returns false. This is the candidate search of CO-RE before kinds are compared.
-func (b *BTF) OwnEssential(name string, yield func(Type) bool) {
+// until yield returns false; where kinds are given, for those of these kinds. This is the candidate search of CO-RE.
+func (b *BTF) OwnEssential(name string, yield func(Type) bool, kinds ...Kind) {
+	if b.lazy != nil {
+		b.lazy.owner.Essential(name, kinds, func(t Type) bool {
+			return !oneOf(t.Kind(), kinds) || yield(t)
+		})
+		return
+	}
 	b.namesOnce.Do(b.buildNames)
 	h := maphash.String(nameSeed, name) >> b.names.shift
 	for i := b.names.head[h]; i != 0; i = b.names.next[i-1] {
 		w := b.words[b.pos[i-1]:]
-		if EssentialName(b.str(w[0])) != name {
+		if EssentialName(b.str(w[0])) != name || !oneOf(Kind(w[1]>>24&0x1f), kinds) {
 			continue
 		}
 		if !yield(Type{b: b, id: b.first + ID(i-1), w: w}) {
@@ -78,11 +84,11 @@ func (b *BTF) Named(name string, kinds ...Kind) []ID {
 		ids = b.base.Named(name, kinds...)
 	}
 	b.OwnEssential(EssentialName(name), func(t Type) bool {
-		if t.Name() == name && oneOf(t.Kind(), kinds) {
+		if t.Name() == name {
 			ids = append(ids, t.ID())
 		}
 		return true
-	})
+	}, kinds...)
 	return ids
 }
 
