@@ -325,7 +325,7 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 	_, file.Code = f.find(".BTF.ext")
 	btf, ok := f.find(".BTF")
 	if !ok {
-		e := &Error{Off: -1, Msg: fmt.Sprintf("no .BTF among %d sections", f.shnum)}
+		e := &Error{Off: -1, Msg: fmt.Sprintf("no .BTF among %d sections", f.shnum), Found: file}
 		switch {
 		case o.arch == "bpf":
 			e.Hint = "was the object compiled with -g?"

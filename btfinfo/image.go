@@ -129,7 +129,8 @@ func (o *opener) openFlat(in *input, from int64) (*File, error) {
 	if s.btf == nil {
 		return nil, &Error{
 			Off: -1, Msg: strings.TrimSpace("no BTF in the kernel " + s.banner.Uname),
-			Hint: "was the kernel built with CONFIG_DEBUG_INFO_BTF?",
+			Hint:  "was the kernel built with CONFIG_DEBUG_INFO_BTF?",
+			Found: &File{Banner: s.banner, Arch: o.arch},
 		}
 	}
 	o.step("BTF at %#x", s.off)

@@ -24,7 +24,7 @@ const (
 type File struct {
 	Path   string   // as named by the caller
 	Steps  []string // the way to the BTF, outermost first: "xz", "tar: 5.10.btf", "bzImage", "zstd", "ELF", ".BTF"
-	BTF    *BTF     // never nil
+	BTF    *BTF     // nil only with Options.Unparsed
 	Base   *BTF     // what BTF continues: Options.Base or the parsed .BTF.base; nil where BTF stands alone
 	Module string   // name of the kernel module, from its .modinfo; "" for anything else
 	Banner Banner   // from the image's text; zero where it has none, as in raw BTF
@@ -43,6 +43,9 @@ type Options struct {
 	Base *BTF
 	// Member names the file to take from an archive that holds several with BTF: its path there, or the end of it.
 	Member string
+	// Unparsed leaves BTF that continues a base which is not given (File.BTF is nil then): File.Raw is for ParseSplit, once
+	// the base is known. For modules that come before their kernel.
+	Unparsed bool
 }
 
 // Open reads the BTF of the file at path, whatever it is wrapped in. The content decides what it is, never the name:
@@ -85,6 +88,11 @@ func Read(r io.ReaderAt, size int64, name string, opt *Options) (*File, error) {
 	}
 	o := &opener{opt: *opt, limit: expandLimit(size), windows: windowLimit(size)}
 	file, err := o.open(&input{r: r, size: size}, 0)
+	return o.done(name, file, err)
+}
+
+// done names the file and the way inside it, in the result or the error.
+func (o *opener) done(name string, file *File, err error) (*File, error) {
 	if err != nil {
 		var e *Error
 		if !errors.As(err, &e) {
@@ -273,6 +281,9 @@ func (o *opener) parse(f *File, section string, ownBase *BTF) error {
 	base := ownBase
 	if base == nil && isSplit(f.Raw) {
 		if base = o.opt.Base; base == nil {
+			if o.opt.Unparsed {
+				return nil
+			}
 			return &Error{
 				Section: section, Off: -1, Err: ErrNoBase,
 				Msg:  "can't be read alone",
