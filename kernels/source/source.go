@@ -1,11 +1,6 @@
 package source
 
-import (
-	"context"
-	"io"
-
-	"github.com/corecheck/corecheck/kernels/archive"
-)
+import "github.com/corecheck/corecheck/kernels/archive"
 
 // Options say what to read of kernels, and what the caller knows better than the files.
 type Options struct {
@@ -21,7 +16,7 @@ type Options struct {
 	// NotGiven is what has become of the packages that are missed, as the end of the sentence "package linux-modules-… …".
 	// "" is "was not given".
 	NotGiven string
-	// Progress, where not nil, is told how far reading came. Calls come from several goroutines, but never at once.
+	// Progress, where not nil, is told how far reading came. Read calls it from several goroutines, but never at once.
 	Progress func(Event)
 }
 

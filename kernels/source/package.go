@@ -1,0 +1,468 @@
+package source
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels"
+	"github.com/corecheck/corecheck/kernels/archive"
+)
+
+// expanders keeps decompressors and their windows between uses.
+var expanders = sync.Pool{New: func() any { return new(btfinfo.Expander) }}
+
+// ReadPackage reads a .deb or .rpm package from a stream, as far as something in it is wanted: see Part. What it is, its first
+// bytes say. src.URI names it in errors and in what is made of it.
+//
+// A caller that checks a digest of the stream reads the rest itself, and throws the part away where the digest is wrong. Packages
+// that hold nothing of a kernel are no error; their part is empty. Errors are *btfinfo.Error values, or the context's.
+func ReadPackage(ctx context.Context, src archive.Source, r io.Reader, opt *Options) (*Part, error) {
+	if opt == nil {
+		opt = &Options{}
+	}
+	return readPackage(ctx, src, r, -1, opt)
+}
+
+// readPackage is ReadPackage for a stream of size bytes.
+func readPackage(ctx context.Context, src archive.Source, r io.Reader, size int64, opt *Options) (*Part, error) {
+	in := newCounted(ctx, r, nil)
+	if opt.Progress != nil {
+		in.progress = func(n int64) { opt.Progress(Event{Name: src.URI, Read: n, Size: size}) }
+	}
+	part, err := packageOf(ctx, src, in, opt)
+	if err != nil {
+		part = nil
+		if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
+			err = ctxErr
+		} else {
+			err = inside(err, src.URI)
+		}
+	}
+	if opt.Progress != nil {
+		opt.Progress(Event{Name: src.URI, Read: in.n, Size: size, Done: true, Err: err})
+	}
+	return part, err
+}
+
+func packageOf(ctx context.Context, src archive.Source, in *counted, opt *Options) (*Part, error) {
+	head, err := in.r.Peek(len(arMagic))
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	var info *packageInfo
+	var walk func(*collector, io.Reader) error
+	var data io.Reader = in
+	step := "payload"
+	switch {
+	case string(head) == arMagic:
+		deb, ar, m, err := readDeb(in)
+		if err != nil {
+			return nil, err
+		}
+		info, data, step, walk = deb, ar, m.name, walkTar
+	case strings.HasPrefix(string(head), rpmMagic):
+		rpm, files, err := readRPM(in)
+		if err != nil {
+			return nil, err
+		}
+		info, walk = rpm, func(c *collector, r io.Reader) error { return walkCpio(c, r, files) }
+	case len(head) == 0:
+		return nil, &btfinfo.Error{Off: -1, Msg: "is empty", Hint: checkNoPackage}
+	default:
+		return nil, &btfinfo.Error{Off: 0, Msg: fmt.Sprintf("no package: starts with % x", head), Hint: checkNoPackage}
+	}
+	if src.Date == "" {
+		src.Date = info.date
+	}
+	part := &Part{Source: src, Kind: info.kind, Package: info.name, Version: info.version}
+	c := newCollector(ctx, opt, info)
+	if !c.finished() {
+		x := expanders.Get().(*btfinfo.Expander)
+		out := &bounded{r: x, in: in}
+		err := x.Reset(data)
+		if err == nil {
+			err = walk(c, out)
+		}
+		expanders.Put(x)
+		part.Expanded = out.out
+		if err := c.close(err); err != nil {
+			return nil, inside(err, step)
+		}
+	}
+	part.Read = in.n
+	part.pieces = c.result()
+	return part, nil
+}
+
+// walkTar hands the files of a tar archive to the collector, until it has what it wants.
+func walkTar(c *collector, r io.Reader) error {
+	tr := tar.NewReader(r)
+	for n := 0; ; n++ {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil && n >= maxMembers {
+			err = errAt(-1, nil, "more than %d files", maxMembers)
+		}
+		if err != nil {
+			return tarErr(err, n)
+		}
+		link := ""
+		switch h.Typeflag {
+		case tar.TypeReg:
+			if h.PAXRecords["GNU.sparse.major"] != "" {
+				continue // stored in pieces; nothing that makes packages makes holes
+			}
+		case tar.TypeSymlink, tar.TypeLink:
+			link = h.Linkname
+		default:
+			continue
+		}
+		err = c.file(h.Name, h.Size, link, tr)
+		if err == errEnough {
+			return nil
+		}
+		if err != nil {
+			return tarErr(err, n)
+		}
+	}
+}
+
+// walkCpio hands the files of an RPM package's archive to the collector, until it has what it wants.
+func walkCpio(c *collector, r io.Reader, files []rpmFile) error {
+	cr := &cpioReader{in: r, files: files}
+	shared := map[uint64]string{} // by inode: a path that is looked for, of files whose content comes with the last of them
+	for n := 0; ; n++ {
+		m, err := cr.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil && n >= maxMembers {
+			err = errAt(-1, nil, "more than %d files", maxMembers)
+		}
+		if err != nil {
+			return err
+		}
+		link := ""
+		switch m.mode & modeType {
+		case modeRegular:
+			if m.links < 2 {
+				break
+			}
+			if p, ok := placeOf(m.path); m.size == 0 && ok && p.role != roleNone {
+				shared[m.inode] = m.path
+				continue
+			}
+			if path, ok := shared[m.inode]; ok && m.size > 0 {
+				delete(shared, m.inode)
+				if p, ok := placeOf(m.path); ok && p.role == roleNone {
+					m.path = path
+				}
+			}
+		case modeLink:
+			target, err := readAll(cr, min(m.size, maxPath))
+			if err != nil {
+				return err
+			}
+			link = string(target)
+		default:
+			continue
+		}
+		err = c.file(m.path, m.size, link, cr)
+		if err == errEnough {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// errEnough ends the walk through an archive: everything that is wanted is out.
+var errEnough = errors.New("enough")
+
+// collector takes what is wanted from the files of a package as they pass.
+type collector struct {
+	ctx    context.Context
+	opt    *Options
+	info   *packageInfo
+	pieces []*piece // by order of appearance
+	todo   map[string]role
+	seen   map[string]bool // paths of what was taken
+	images map[string]*imageJob
+	pool   *modulePool
+	failed error
+}
+
+// imageJob is an image that is read beside what comes after it.
+type imageJob struct {
+	done chan struct{}
+	file *btfinfo.File
+	err  error
+}
+
+func newCollector(ctx context.Context, opt *Options, info *packageInfo) *collector {
+	c := &collector{ctx: ctx, opt: opt, info: info, todo: map[string]role{}, seen: map[string]bool{}, images: map[string]*imageJob{}}
+	for _, path := range info.files {
+		p, ok := placeOf(path)
+		if !ok || p.role == roleNone {
+			continue
+		}
+		if p.role == roleModule {
+			c.count(p)
+			if !opt.Modules.Wants(p.module) {
+				continue
+			}
+		}
+		c.todo[p.path] = p.role
+	}
+	return c
+}
+
+// piece returns the piece of a kernel, made if need be.
+func (c *collector) piece(uname string) *piece {
+	for _, p := range c.pieces {
+		if p.uname == uname {
+			return p
+		}
+	}
+	p := &piece{uname: uname}
+	if arch, ok := kernels.Arch(c.info.arch); ok {
+		p.arch = arch
+	}
+	c.pieces = append(c.pieces, p)
+	return p
+}
+
+// count counts a module among those of its kernel.
+func (c *collector) count(p place) {
+	m := c.piece(p.uname).moduleList()
+	m.seen++
+	if c.opt.Modules.Wants(p.module) {
+		m.wanted++
+	}
+}
+
+// finished tells that nothing more is wanted. Without a list of files that is known only where no module is wanted and an
+// image and a configuration are out.
+func (c *collector) finished() bool {
+	if !c.info.listed {
+		if !c.opt.Modules.None() || len(c.pieces) == 0 {
+			return false
+		}
+		for _, p := range c.pieces {
+			if p.config == nil || !c.haveImage(p.uname) {
+				return false
+			}
+		}
+		return true
+	}
+	for path, r := range c.todo {
+		if r != roleImage {
+			return false
+		}
+		if p, _ := placeOf(path); !c.haveImage(p.uname) {
+			return false
+		}
+	}
+	return true
+}
+
+// haveImage tells that the BTF of a kernel's image is out. It waits for the image where it is being read.
+func (c *collector) haveImage(uname string) bool {
+	j := c.images[uname]
+	if j == nil {
+		return false
+	}
+	<-j.done
+	return j.file != nil && j.file.BTF != nil
+}
+
+// file takes one file of the package, whose content r has, or the target of a link. It returns errEnough where it is the
+// last one that is wanted.
+func (c *collector) file(name string, size int64, link string, r io.Reader) error {
+	p, ok := placeOf(name)
+	if !ok {
+		e := errAt(-1, nil, "the path %q leads out of the package", name)
+		e.Hint = checkHostile
+		return e
+	}
+	if p.role == roleNone {
+		return nil
+	}
+	if link != "" {
+		if p.role == roleImage {
+			pc := c.piece(p.uname)
+			pc.links = append(pc.links, fmt.Sprintf("%s is a link to %s", p.path, link))
+		}
+		return nil
+	}
+	if c.seen[p.path] {
+		e := errAt(-1, nil, "%s is in the package twice", p.path)
+		e.Hint = checkHostile
+		return e
+	}
+	c.seen[p.path] = true
+	var err error
+	switch p.role {
+	case roleImage:
+		err = c.image(p, size, r)
+	case roleConfig:
+		err = c.config(p, size, r)
+	case roleModule:
+		if !c.info.listed {
+			c.count(p)
+		}
+		if !c.opt.Modules.Wants(p.module) {
+			return nil
+		}
+		err = c.module(p, size, r)
+	}
+	if err != nil {
+		return err
+	}
+	delete(c.todo, p.path)
+	if c.finished() {
+		return errEnough
+	}
+	return nil
+}
+
+func (c *collector) config(p place, size int64, r io.Reader) error {
+	if size > maxConfig {
+		return inside(errAt(-1, nil, "%d bytes, the limit is %d", size, maxConfig), p.path)
+	}
+	text, err := readAll(r, size)
+	if err != nil {
+		return inside(err, p.path)
+	}
+	conf, err := parseConfig(text)
+	if err != nil {
+		return inside(err, p.path)
+	}
+	if pc := c.piece(p.uname); pc.config == nil {
+		pc.config = conf
+	}
+	return nil
+}
+
+// image reads a kernel's image. Of several of one kernel (SUSE has vmlinuz and vmlinux.xz) the first with BTF counts.
+func (c *collector) image(p place, size int64, r io.Reader) error {
+	pc := c.piece(p.uname) // so that the order of kernels is that of the package
+	if c.haveImage(p.uname) {
+		return nil
+	}
+	before := c.images[p.uname]
+	j := &imageJob{done: make(chan struct{})}
+	read := func(f *btfinfo.File, err error) {
+		defer close(j.done)
+		if j.file, j.err = kernelImage(f, err); j.err == nil {
+			pc.path = p.path
+		} else if before != nil && before.err == nil {
+			j.file, j.err = before.file, nil // without BTF, but an answer
+		}
+	}
+	if size > maxHeldImage {
+		read(btfinfo.ReadStream(r, size, p.path, nil))
+	} else {
+		data, err := readAll(r, size)
+		if err != nil {
+			return inside(err, p.path)
+		}
+		go func() { read(btfinfo.Read(bytes.NewReader(data), size, p.path, nil)) }()
+	}
+	c.images[p.uname] = j
+	return nil
+}
+
+// kernelImage is what was read of an image: a file without BTF where the image has none.
+func kernelImage(f *btfinfo.File, err error) (*btfinfo.File, error) {
+	var e *btfinfo.Error
+	switch {
+	case errors.As(err, &e) && e.Found != nil && e.Found.Module == "" && e.Found.Arch != "bpf" && e.Found.Banner.Uname != "":
+		return e.Found, nil
+	case err != nil:
+		return nil, err
+	case f.Module != "" || f.Code || f.Split():
+		return nil, &btfinfo.Error{File: f.Path, Off: -1, Msg: "is no image of a kernel, but a module or a BPF program", Hint: checkHostile}
+	}
+	f.Raw = nil // BTF has it where the machine can read it as it stands
+	return f, nil
+}
+
+// module gives a module's file to the workers.
+func (c *collector) module(p place, size int64, r io.Reader) error {
+	if c.pool == nil {
+		c.pool = newModulePool()
+	}
+	m := c.piece(p.uname).moduleList()
+	j := moduleJob{to: func(string) *modules { return m }, name: p.module, path: p.path}
+	if size > maxModule {
+		c.pool.fail(j, errAt(-1, nil, "%d bytes, the limit is %d", size, maxModule))
+		return nil
+	}
+	buf := c.pool.buffer()
+	buf.Reset()
+	if n, err := io.CopyN(buf, r, size); err != nil {
+		c.pool.release(buf)
+		if err == io.EOF {
+			err = errAt(-1, errors.New("the package ends too early"), "%d of %d bytes are there", n, size)
+		}
+		return inside(err, p.path)
+	}
+	j.data = buf
+	c.pool.add(j)
+	return nil
+}
+
+// close waits for what is being read. err is what ended the walk.
+func (c *collector) close(err error) error {
+	if c.pool != nil {
+		c.pool.close()
+	}
+	for _, pc := range c.pieces {
+		j := c.images[pc.uname]
+		if j == nil {
+			continue
+		}
+		<-j.done
+		if j.err != nil {
+			if err == nil {
+				err = j.err
+			}
+			continue
+		}
+		pc.image = j.file
+		if pc.arch == "" {
+			pc.arch = j.file.Arch
+		}
+		if u := j.file.Banner.Uname; u != "" && u != pc.uname && err == nil {
+			err = &btfinfo.Error{
+				File: pc.path, Off: -1, Msg: fmt.Sprintf("the kernel in it calls itself %q, its name says %q", u, pc.uname),
+				Hint: "was the package put together by hand? name the image and the folder of modules themselves",
+			}
+		}
+	}
+	return err
+}
+
+// result gives the pieces what the package says of all of them.
+func (c *collector) result() []*piece {
+	for _, pc := range c.pieces {
+		pc.info = c.info
+		if pc.modules != nil {
+			slices.SortFunc(pc.modules.raw, func(a, b rawModule) int { return strings.Compare(a.path, b.path) })
+			slices.SortFunc(pc.modules.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+		}
+	}
+	return c.pieces
+}

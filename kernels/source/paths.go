@@ -1,0 +1,75 @@
+package source
+
+import (
+	"path"
+	"regexp"
+	"strings"
+)
+
+// role is what the path of a file in a package says that the file may be. Whether it is, its content decides.
+type role uint8
+
+const (
+	roleNone role = iota
+	roleImage
+	roleConfig
+	roleModule
+)
+
+// place is what a path tells.
+type place struct {
+	role   role
+	uname  string
+	module string // its name, with underscores
+	path   string // without what begins every path: "boot/vmlinuz-6.1.0-50-cloud-amd64"
+}
+
+var (
+	// Names of images, before "-UNAME" in boot and alone in lib/modules/UNAME.
+	imageRE = regexp.MustCompile(`^(?:vmlinuz|vmlinux|Image|zImage|bzImage|image|kernel)(?:-(.+?))?(?:\.(?:gz|xz|zst|bz2|lz4|lzma|lzo))?$`)
+	// Files of modules, as CONFIG_MODULE_COMPRESS of kernel/module/Kconfig of Linux v6.12 names them.
+	moduleRE = regexp.MustCompile(`^(.+)\.ko(?:\.(?:gz|xz|zst))?$`)
+)
+
+// placeOf reads a path in a package: boot/… and lib/modules/UNAME/…, with or without usr before it, and the images of packages with debug
+// information below usr/lib/debug. ok is false where the path leads out of the package.
+func placeOf(name string) (p place, ok bool) {
+	clean := path.Clean("/" + name)
+	for part := range strings.SplitSeq(name, "/") {
+		if part == ".." {
+			return place{}, false
+		}
+	}
+	p.path = clean[1:]
+	rest, debug := strings.CutPrefix(p.path, "usr/lib/debug/")
+	rest = strings.TrimPrefix(rest, "usr/")
+	dir, base := path.Split(rest)
+	if dir == "boot/" {
+		if m := imageRE.FindStringSubmatch(base); m != nil && m[1] != "" {
+			p.role, p.uname = roleImage, m[1]
+		} else if uname, is := strings.CutPrefix(base, "config-"); is && !debug {
+			p.role, p.uname = roleConfig, uname
+		}
+		return p, true
+	}
+	rest, is := strings.CutPrefix(rest, "lib/modules/")
+	if !is {
+		return p, true
+	}
+	uname, rest, is := strings.Cut(rest, "/")
+	if !is || uname == "" {
+		return p, true
+	}
+	switch m := moduleRE.FindStringSubmatch(base); {
+	case rest == "config" && !debug:
+		p.role = roleConfig
+	case rest == base && imageRE.MatchString(base):
+		p.role = roleImage
+	case m != nil && !debug: // those below usr/lib/debug have debug information, and no BTF
+		p.role, p.module = roleModule, ModuleName(m[1])
+	default:
+		return p, true
+	}
+	p.uname = uname
+	return p, true
+}
