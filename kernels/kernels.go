@@ -26,10 +26,15 @@ type Kernel struct {
 	Source  string  // where its BTF is read from, for people: "embedded", a path, "/sys/kernel/btf"
 
 	VersionFrom VersionSource // what Version was read from, "" where it is not known
+	// ModulesPartial: the BTF of some modules is known and that of others not, so that what they don't have may be in one of those.
+	ModulesPartial bool
+	// NoBTF says why the kernel has no BTF, as a clause; "" where it has.
+	NoBTF string
 
 	facts  []string
 	load   func() (*btfinfo.BTF, []Module, error)
 	source source // that answers for many kernels at once, nil where load is all that there is
+	index  int    // in source
 }
 
 // Module is the split BTF of one module of a kernel.
@@ -38,8 +43,14 @@ type Module struct {
 	BTF  *btfinfo.BTF
 }
 
-// Facts lists what is known of the kernel: "btf", "modules" (the BTF of its loaded modules).
-func (k *Kernel) Facts() []string { return append([]string{"btf"}, k.facts...) }
+// Facts lists what is known of the kernel: "btf", "modules" (the BTF of modules: of a running kernel of those that are
+// loaded, of an archive's of those that it has), "no_btf" (that it has none).
+func (k *Kernel) Facts() []string {
+	if k.NoBTF != "" {
+		return append([]string{"no_btf"}, k.facts...)
+	}
+	return append([]string{"btf"}, k.facts...)
+}
 
 // Load reads the kernel's BTF. It is read anew at each call; keep the result where it is asked more than once.
 func (k *Kernel) Load() (*btfinfo.BTF, []Module, error) { return k.load() }

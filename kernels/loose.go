@@ -76,7 +76,7 @@ func (a *looseAsker) moduleTypes(name string, yield func(module string, t btfinf
 
 func (a *looseAsker) hasModules() bool {
 	a.narrow()
-	return len(a.modules) > 0
+	return len(a.modules) > 0 && !a.pool.kernels[a.cur].ModulesPartial
 }
 
 func (a *looseAsker) hasModule(name string) bool {

@@ -113,9 +113,10 @@ const (
 )
 
 const (
-	flagBTF       = 1 << iota // has BTF
-	flagBigEndian             // of its BTF
-	flagModules               // its modules were looked at
+	flagBTF        = 1 << iota // has BTF
+	flagBigEndian              // of its BTF
+	flagModules                // its modules were looked at
+	flagAllModules             // all that have BTF are in the archive
 )
 
 func appendField(b []byte, tag int, parts ...string) []byte {
@@ -174,6 +175,9 @@ func appendRecord(b []byte, r *kernelRecord) []byte {
 	if r.modulesRead {
 		flags |= flagModules
 	}
+	if r.allModules {
+		flags |= flagAllModules
+	}
 	body = appendField(body, fieldFlags, string([]byte{flags}))
 	b = appendNum(b, uint64(len(body)))
 	return append(b, body...)
@@ -230,6 +234,7 @@ func readRecord(body string) (r kernelRecord, newer bool, err error) {
 				return r, false, fmt.Errorf("the flags of kernel %q are %d bytes, want 1", r.ID, len(v))
 			}
 			r.hasBTF, r.big, r.modulesRead = v[0]&flagBTF != 0, v[0]&flagBigEndian != 0, v[0]&flagModules != 0
+			r.allModules = v[0]&flagAllModules != 0
 		default:
 			newer = true
 		}

@@ -117,14 +117,19 @@ func (a *Archive) Index(id string) (int, bool) {
 }
 
 // Modules are the names of the modules of which the archive has the BTF for kernel i, sorted. read is false where the
-// kernel's modules were not looked at.
-func (a *Archive) Modules(i int) (names []string, read bool) {
+// kernel's modules were not looked at, all is true where every one that has BTF is there.
+func (a *Archive) Modules(i int) (names []string, read, all bool) {
 	for _, h := range a.homes[1:] {
 		if h.set.has(uint32(i)) {
 			names = append(names, h.name)
 		}
 	}
-	return names, a.kernels[i].modulesRead
+	return names, a.kernels[i].modulesRead, a.kernels[i].allModules
+}
+
+// HasModules tells whether the archive has the BTF of any module of kernel i.
+func (a *Archive) HasModules(i int) bool {
+	return slices.ContainsFunc(a.homes[1:], func(h homeRecord) bool { return h.set.has(uint32(i)) })
 }
 
 func (a *Archive) errorf(section string, off int64, format string, args ...any) error {

@@ -82,7 +82,7 @@ func (a *Archive) Raw(i int) (vmlinux []byte, modules []RawModule, err error) {
 
 // Build returns kernel i with its BTF.
 func (a *Archive) Build(i int) (*Build, error) {
-	b := &Build{Kernel: a.kernels[i].Kernel, ModulesRead: a.kernels[i].modulesRead}
+	b := &Build{Kernel: a.kernels[i].Kernel, ModulesRead: a.kernels[i].modulesRead, AllModules: a.kernels[i].allModules}
 	raw, modules, err := a.Raw(i)
 	if err != nil || raw == nil {
 		return b, err

@@ -39,6 +39,7 @@ type kernelRecord struct {
 	big         bool // byte order of its BTF
 	hasBTF      bool
 	modulesRead bool
+	allModules  bool
 	modules     []uint32 // homes, ascending
 	tags        []uint32 // names of DECL_TAGs in vmlinux, interned, ascending by id
 }
@@ -99,7 +100,7 @@ func (w *Writer) Add(b *Build) (changed bool, err error) {
 	}
 	var vmlinux *decomposed
 	var parts []*decomposed
-	rec := kernelRecord{Kernel: b.Kernel, modulesRead: b.ModulesRead}
+	rec := kernelRecord{Kernel: b.Kernel, modulesRead: b.ModulesRead, allModules: b.AllModules}
 	if b.BTF != nil {
 		rec.hasBTF, rec.big = true, b.BTF.ByteOrder() == binary.BigEndian
 		if vmlinux, err = decompose(b.BTF, nil, w.in); err != nil {
@@ -161,7 +162,7 @@ func (w *Writer) Add(b *Build) (changed bool, err error) {
 
 // equal compares what is not definitions.
 func (r *kernelRecord) equal(o *kernelRecord) bool {
-	return bytes.Equal(appendKernel(nil, &r.Kernel), appendKernel(nil, &o.Kernel)) && r.big == o.big && r.hasBTF == o.hasBTF && r.modulesRead == o.modulesRead &&
+	return bytes.Equal(appendKernel(nil, &r.Kernel), appendKernel(nil, &o.Kernel)) && r.big == o.big && r.hasBTF == o.hasBTF && r.modulesRead == o.modulesRead && r.allModules == o.allModules &&
 		slices.Equal(r.modules, o.modules)
 }
 
