@@ -719,22 +719,23 @@ func (a *apt) kernel(image *debPackage, byName map[string][]*debPackage) *Kernel
 	if uname == "" {
 		return k
 	}
+	// Debian's linux-binary is the image alone, and asks for linux-base only, which has the configuration; its modules are
+	// linux-modules. Ubuntu's linux-image is the image alone, too, and asks for linux-modules, which has the configuration.
+	prefixes := []string{"linux-modules-", "linux-modules-extra-"}
 	needed := dependsOn(image.depends)
-	// Where there is a linux-base of the kernel, it has the configuration; else linux-modules has it (Ubuntu).
-	based := slices.Contains(needed, "linux-base-"+uname) || len(byName["linux-base-"+uname]) > 0
-	for _, prefix := range partPrefixes {
+	split := strings.HasPrefix(image.name, "linux-binary-")
+	if split {
+		prefixes = []string{"linux-base-", "linux-modules-"}
+	}
+	if a.opt.NoModules {
+		prefixes = prefixes[:1]
+	}
+	for _, prefix := range prefixes {
 		name := prefix + uname
-		if a.opt.NoModules && (prefix == "linux-modules-extra-" || (prefix == "linux-modules-" && based)) {
-			continue
-		}
 		i := slices.IndexFunc(byName[name], func(p *debPackage) bool { return p.version == image.version })
 		if i >= 0 {
 			k.Packages = append(k.Packages, byName[name][i].file())
-			continue
-		}
-		// Debian's linux-binary is the image alone, and asks for linux-base only; its modules are linux-modules.
-		split := strings.HasPrefix(image.name, "linux-binary-") && prefix != "linux-modules-extra-"
-		if split || slices.Contains(needed, name) {
+		} else if split || slices.Contains(needed, name) {
 			k.Gone = append(k.Gone, name)
 		}
 	}

@@ -164,6 +164,8 @@ type cached struct {
 	sha256 string // hex
 	// reused are the bytes that were in the cache before; the rest came from the server.
 	reused int64
+	// foreign: the file lies elsewhere, and is not to be removed.
+	foreign bool
 }
 
 // fetch gets the file into the cache, unless it is there. done is told how many bytes are there, as they come.

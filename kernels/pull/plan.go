@@ -27,6 +27,9 @@ type Plan struct {
 	// Problems are suites and indexes that could not be read while others could.
 	Problems []error
 
+	// Unsigned: no signature was asked for, so that nothing but the transport vouches for the indexes.
+	Unsigned bool
+
 	client *client
 }
 
@@ -100,22 +103,28 @@ func (p *Plan) Close() {
 // matchers are globs on names: a name is taken where it matches one of them.
 type matchers []string
 
-// newMatchers checks the globs. They are those of path.Match, without a meaning for "/".
+// newMatchers checks the globs. They are those of path.Match, but "*" goes over slashes, as in selectors of kernels.
 func newMatchers(globs []string) (matchers, error) {
+	var m matchers
 	for _, g := range globs {
 		if _, err := path.Match(g, ""); err != nil {
 			return nil, &btfinfo.Error{Off: -1, Msg: fmt.Sprintf("%q is no pattern: * stands for any characters, ? for one, [a-z] for one of these", g)}
 		}
+		m = append(m, withoutSlashes(g))
 	}
-	return globs, nil
+	return m, nil
 }
 
 func (m matchers) match(name string) bool {
+	name = withoutSlashes(name)
 	return slices.ContainsFunc(m, func(g string) bool {
 		ok, err := path.Match(g, name)
 		return ok && err == nil
 	})
 }
+
+// withoutSlashes makes slashes characters like others for path.Match.
+func withoutSlashes(s string) string { return strings.ReplaceAll(s, "/", "\x01") }
 
 var seriesRE = regexp.MustCompile(`^(?:\d+:)?(\d+\.\d+)`)
 
