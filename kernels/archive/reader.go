@@ -666,6 +666,7 @@ func (b *block) variants(n int) ([]blockVariant, error) {
 		out[i].content = s.b
 		skip(s)
 		out[i].content = out[i].content[:len(out[i].content)-len(s.b)]
+		s.bad = s.bad || !isBody(out[i].content, e.kind)
 		out[i].at = p.presence(nil)
 		for _, x := range out[i].at {
 			if int(x.home) >= len(b.a.homes) {
@@ -677,6 +678,15 @@ func (b *block) variants(n int) ([]blockVariant, error) {
 		return nil, b.errorf("the definitions of %s %q are damaged", e.kind, e.name)
 	}
 	return out, nil
+}
+
+// isBody tells whether a content is a type of this kind, and not a reference to one.
+func isBody(content []byte, k btfinfo.Kind) bool {
+	if len(content) == 0 || content[0]&opKind != byte(k) {
+		return false
+	}
+	c := content[0] & opClass
+	return c == opBody || c == opFlagged || c == opTagged
 }
 
 // each calls f for all variants of all entries.
@@ -691,6 +701,7 @@ func (b *block) each(f func(*blockEntry, *blockVariant) error) error {
 			v := blockVariant{content: s.b}
 			skip(s)
 			v.content = v.content[:len(v.content)-len(s.b)]
+			s.bad = s.bad || !isBody(v.content, b.entries[n].kind)
 			v.at = p.presence(nil)
 			if s.bad || p.bad {
 				return b.errorf("the definitions of %s %q are damaged", b.entries[n].kind, b.entries[n].name)

@@ -62,6 +62,8 @@ func offsetOf(token uint64, before uint32) (off uint32, ok bool) {
 type source struct {
 	b   []byte
 	bad bool
+	// ref, where it is set, is called by skip with each reference: its operator, name and relative ordinal.
+	ref func(op byte, name uint64, ord int64)
 }
 
 func (s *source) op() byte {
@@ -132,11 +134,14 @@ func walkExpr(s *source, depth int) {
 	flag := false
 	switch op & opClass {
 	case opRef, opOwn:
-		s.num()
+		if name := s.num(); s.ref != nil {
+			s.ref(op, name, 0)
+		}
 		return
 	case opRefX, opOwnX:
-		s.num()
-		s.num()
+		if name, ord := s.num(), unzigzag(s.num()); s.ref != nil {
+			s.ref(op, name, ord)
+		}
 		return
 	case opFlagged:
 		flag = true
