@@ -363,7 +363,7 @@ func begin(t *transfer, resp *http.Response) error {
 	p := t.sink.part()
 	switch resp.StatusCode {
 	case http.StatusOK:
-		if err := announced(t, resp.ContentLength); err != nil {
+		if err := announced(t, serverSays, resp.ContentLength); err != nil {
 			return err
 		}
 		if err := t.sink.restart(validatorOf(resp.Header)); err != nil {
@@ -380,7 +380,7 @@ func begin(t *transfer, resp *http.Response) error {
 			return fmt.Errorf("asked for bytes from %d, the server sends %q", p.have, resp.Header.Get("Content-Range"))
 		}
 		if total >= 0 {
-			if err := announced(t, total); err != nil {
+			if err := announced(t, serverSays, total); err != nil {
 				// The file there is not the one that the part is of, or never was of the right size.
 				if err := t.sink.restart(""); err != nil {
 					return &errWrite{err}
@@ -400,13 +400,16 @@ func begin(t *transfer, resp *http.Response) error {
 	return &errStatus{resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), time.Now())}
 }
 
+// serverSays begins what is said of a wrong length.
+const serverSays = "the server announces"
+
 // announced holds the length that a server announces against what must come. A wrong one saves the transfer.
-func announced(t *transfer, length int64) error {
+func announced(t *transfer, what string, length int64) error {
 	switch {
 	case length < 0: // not announced
 		return nil
 	case t.size >= 0 && length != t.size:
-		return &errSize{what: "the server announces", have: length, want: t.size, final: true}
+		return &errSize{what: what, have: length, want: t.size, final: true}
 	case t.size < 0 && length > t.limit:
 		return &errTooLarge{t.limit}
 	}
@@ -544,7 +547,7 @@ func (c *client) copyFile(ctx context.Context, t *transfer) error {
 	if !info.Mode().IsRegular() {
 		return &errRedirect{"not a regular file"}
 	}
-	if err := announced(t, info.Size()); err != nil {
+	if err := announced(t, "it has", info.Size()); err != nil {
 		return err
 	}
 	if err := t.sink.restart(""); err != nil {

@@ -19,17 +19,17 @@ type base struct {
 
 // parseBase reads what the user or a configuration names as a repository: a URI, or a folder.
 func parseBase(s string) (base, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme == "" || !strings.Contains(s, ":/") {
-		if strings.Contains(s, "://") {
-			// The error of url.Parse repeats its input, and with it a password.
-			return base{}, fmt.Errorf("not a URI that can be read: %q", withoutUserinfo(s))
-		}
+	if i := strings.IndexAny(s, ":/"); i < 0 || s[i] == '/' {
 		abs, err := filepath.Abs(s)
 		if err != nil {
 			return base{}, err
 		}
 		return base{url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}}, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		// The error of url.Parse repeats its input, and with it a password.
+		return base{}, fmt.Errorf("not a URI that can be read: %q", withoutUserinfo(s))
 	}
 	switch u.Scheme {
 	case "http", "https":
