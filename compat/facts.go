@@ -171,12 +171,12 @@ func (f *facts) has(module, name string, kind btfinfo.Kind) bool {
 
 func findOwn(b *btfinfo.BTF, name string, kind btfinfo.Kind) (p place, ok bool) {
 	b.OwnEssential(btfinfo.EssentialName(name), func(t btfinfo.Type) bool {
-		if t.Kind() == kind && t.Name() == name {
+		if t.Name() == name {
 			p, ok = place{btf: b, typ: t}, true
 			return false
 		}
 		return true
-	})
+	}, kind)
 	return p, ok
 }
 

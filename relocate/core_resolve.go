@@ -64,7 +64,7 @@ func PointerSize(b *btfinfo.BTF) uint32 {
 				first, size = t.ID(), t.Size()
 			}
 			return true
-		})
+		}, btfinfo.KindInt)
 	}
 	return size
 }
@@ -142,7 +142,11 @@ func (r *Resolver) candidates(spec *Spec) []cand {
 		}
 		return true
 	}
-	r.target.Vmlinux.OwnEssential(name, func(t btfinfo.Type) bool { return add("vmlinux", t) })
+	kinds := []btfinfo.Kind{kind}
+	if kind.IsEnum() {
+		kinds = []btfinfo.Kind{btfinfo.KindEnum, btfinfo.KindEnum64}
+	}
+	r.target.Vmlinux.OwnEssential(name, func(t btfinfo.Type) bool { return add("vmlinux", t) }, kinds...)
 	if len(out) == 0 {
 		r.target.moduleTypes(name, add)
 	}
@@ -299,13 +303,20 @@ func (r *Resolver) missing(spec *Spec) string {
 	if spec.RootKind() == btfinfo.KindTypedef {
 		text = "no typedef " + spec.RootString()
 	}
+	// Of several the one of the lowest kind is named, a declaration last.
 	other := btfinfo.KindVoid
 	r.target.Vmlinux.OwnEssential(spec.EssentialName(), func(t btfinfo.Type) bool {
-		switch t.Kind() {
-		case btfinfo.KindStruct, btfinfo.KindUnion, btfinfo.KindEnum, btfinfo.KindEnum64, btfinfo.KindTypedef, btfinfo.KindFwd, btfinfo.KindInt:
-			other = t.Kind()
+		switch k := t.Kind(); k {
+		case btfinfo.KindStruct, btfinfo.KindUnion, btfinfo.KindEnum, btfinfo.KindEnum64, btfinfo.KindTypedef, btfinfo.KindInt:
+			if other == btfinfo.KindVoid || other == btfinfo.KindFwd || k < other {
+				other = k
+			}
+		case btfinfo.KindFwd:
+			if other == btfinfo.KindVoid {
+				other = k
+			}
 		}
-		return other == btfinfo.KindVoid
+		return true
 	})
 	switch other {
 	case btfinfo.KindVoid:
