@@ -44,6 +44,10 @@ lint: ## formatting, vet, staticcheck, the house's rules (imports, licences, fil
 	go run $(STATICCHECK) ./...
 	go test -count=1 ./ci
 
+.PHONY: kernels
+kernels: ## make the embedded kernels from Debian's packages; NEWEST=1 adds the newest of each series first
+	go run ./kernels/embedded/build $(if $(NEWEST),-newest)
+
 .PHONY: generate
 generate: ## rebuild generated code, fixtures and documentation
 	ci/generate.sh
