@@ -370,7 +370,7 @@ func (a *apt) readRelease(ctx context.Context, t *aptTarget, dir string) (*relea
 		return nil, 0, err
 	}
 	get := func(name string) (string, []byte, error) {
-		u, err := t.base.join(path.Join(dir, name))
+		u, err := t.base.join(dir + "/" + name)
 		if err != nil {
 			return "", nil, &btfinfo.Error{File: t.source.From, Off: -1, Msg: fmt.Sprintf("suite %q", t.source.Suite), Err: err}
 		}
@@ -486,7 +486,7 @@ func (a *apt) getIndex(ctx context.Context, t *aptTarget, r *release, dir, name 
 	}
 	var failed error
 	for _, n := range names {
-		u, err := t.base.join(path.Join(dir, n))
+		u, err := t.base.join(dir + "/" + n)
 		if err != nil {
 			return nil, nil, &btfinfo.Error{File: r.name, Off: -1, Msg: "listed", Err: err}
 		}

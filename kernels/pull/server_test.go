@@ -243,7 +243,7 @@ func vanish(n int) fault {
 
 // quick is a transport for tests: everything that takes time takes little.
 func quick() Transport {
-	return Transport{Stall: 250 * time.Millisecond, Retries: 3, Backoff: time.Millisecond}
+	return Transport{Stall: 750 * time.Millisecond, Retries: 3, Backoff: time.Millisecond}
 }
 
 // noise is content that doesn't repeat.

@@ -64,7 +64,7 @@ func TestFaults(t *testing.T) {
 		{name: "ends early without a length", faults: []fault{ends(1000)}, requests: []string{"/f", "/f bytes=1000-"}},
 		{name: "stalls in the middle", faults: []fault{stall(100_000)}, requests: []string{"/f", "/f bytes=100000-"}},
 		{name: "stalls at once, for good", faults: []fault{stall(0), stall(0), stall(0), stall(0)}, requests: []string{"/f", "/f", "/f", "/f"},
-			err: "less than 4096 bytes came within 250ms (tried 4 times)"},
+			err: "less than 4096 bytes came within 750ms (tried 4 times)"},
 		{name: "drips", faults: []fault{drip(20 * time.Millisecond)}},
 		{name: "bit flipped once", faults: []fault{flip(1234)}, requests: []string{"/f", "/f"}},
 		{name: "bit flipped twice", faults: []fault{flip(1234), flip(1234)}, requests: []string{"/f", "/f"}, err: "refused: sha256 of the file is "},
