@@ -35,6 +35,34 @@ func tools(t *testing.T) map[string][]*relocate.Object {
 	return out
 }
 
+// openFiles opens the objects that these patterns match.
+func openFiles(t testing.TB, patterns ...string) (objs []*relocate.Object) {
+	t.Helper()
+	for _, p := range patterns {
+		files, err := filepath.Glob(p)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s matches nothing (%v)", p, err)
+		}
+		for _, f := range files {
+			list, err := relocate.Open(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			objs = append(objs, list...)
+		}
+	}
+	return objs
+}
+
+// openTools opens Debian's libbpf-tools where they are there, in the order of their names.
+func openTools(t testing.TB) []*relocate.Object {
+	t.Helper()
+	if dir := os.Getenv("CORECHECK_TOOLS_DIR"); dir != "" {
+		return openFiles(t, filepath.Join(dir, "*"))
+	}
+	return nil
+}
+
 // Tools that broke on real kernels, checked whole. The lines are those of libbpf-tools 0.26 (bcc's repository), where the
 // tools do what the findings say: the functions and tracepoints that they trace, and how they ask for what they read.
 var toolFindings = map[string][]string{
