@@ -45,6 +45,7 @@ func (x *Expander) Reset(r io.Reader) (err error) {
 		x.err = err
 		return err
 	}
+	err = nil
 	x.format = sniff(head)
 	switch x.format {
 	case formatGzip:

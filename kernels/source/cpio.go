@@ -89,9 +89,7 @@ func (c *cpioReader) next() (cpioMember, error) {
 			return m, errAt(at+6, nil, "file %d of the package is in its archive, the header has %d", i, len(c.files))
 		}
 		f := c.files[i]
-		// Links between files are not told in this form; the content is with the last of them, and only there has it a length
-		// (rpmfiArchiveReadHeader). Files that share one are not among those that are looked for.
-		m = cpioMember{path: f.path, size: f.size, mode: f.mode, links: 1}
+		m = cpioMember{path: f.path, size: f.size, mode: f.mode, inode: uint64(f.inode), links: uint32(f.links)}
 		if m.mode&modeType != modeRegular && m.mode&modeType != modeLink {
 			m.size = 0
 		}

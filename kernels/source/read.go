@@ -119,14 +119,22 @@ func Read(ctx context.Context, paths []string, opt *Options, yield func(*archive
 // load reads the items of one kernel.
 func load(ctx context.Context, items []*item, opt *Options) ([]*archive.Build, []error) {
 	var parts []*Part
-	var errs []error
+	var errs, empty []error
 	for _, it := range items {
 		part, err := it.load(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, err)
-			continue
+		case part.empty() && it.key == "":
+			errs = append(errs, part.emptyErr())
+		case part.empty():
+			empty = append(empty, part.emptyErr())
+		default:
+			parts = append(parts, part)
 		}
-		parts = append(parts, part)
+	}
+	if len(parts) == 0 { // else it is the one that depends on the others: Debian's linux-image-* since 6.19, Fedora's kernel
+		errs = append(errs, empty...)
 	}
 	builds, err := Join(parts, opt)
 	var list kernels.FileErrors
@@ -327,11 +335,6 @@ func (s *scan) loadPackage(ctx context.Context, path string) (*Part, error) {
 	if err != nil {
 		return nil, named(err, path)
 	}
-	if part.empty() {
-		e := fileErr(path, fmt.Sprintf("the package %s has neither an image nor modules nor a configuration of a kernel", part.Package), nil)
-		e.Hint = "in Debian the image is in linux-image-UNAME or, since 6.19, in linux-binary-UNAME, the modules in linux-modules-UNAME; in Fedora in kernel-core and kernel-modules-core"
-		return nil, e
-	}
 	// The rest is not expanded, but the digest is that of the whole.
 	if _, err := io.Copy(io.Discard, bufio.NewReaderSize(whole, 1<<20)); err != nil {
 		return nil, fileErr(path, "can't be read", err)
@@ -354,6 +357,14 @@ func named(err error, path string) error {
 	return &c
 }
 
+// emptyErr is the error about a package that has nothing of a kernel.
+func (p *Part) emptyErr() error {
+	e := fileErr(p.Source.URI, fmt.Sprintf("the package %s has neither an image nor modules nor a configuration of a kernel", p.Package), nil)
+	e.Hint = "in Debian the image is in linux-image-UNAME or, since 6.19, in linux-binary-UNAME, the modules in linux-modules-UNAME; in Fedora in kernel-core and kernel-modules-core"
+	return e
+}
+
+// empty tells that nothing of a kernel was found.
 func (p *Part) empty() bool {
 	for _, pc := range p.pieces {
 		if pc.image != nil || pc.config != nil || pc.modules != nil || len(pc.links) > 0 {

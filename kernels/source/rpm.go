@@ -49,8 +49,8 @@ type rpmFile struct {
 	path  string
 	size  int64 // 0 for all but the last of several that share their content
 	mode  uint32
-	inode uint32
-	links int // files that share the content
+	inode uint32 // 0 for what shares nothing
+	links int    // files that share the content
 	ghost bool
 }
 
@@ -208,7 +208,7 @@ func (h *rpmHeader) files() ([]rpmFile, error) {
 		}
 	}
 	files := make([]rpmFile, len(names))
-	last := map[uint32]int{}
+	last, shared := map[uint32]int{}, map[uint32]int{}
 	for i, name := range names {
 		d := column[0][i]
 		if d >= uint64(len(dirs)) {
@@ -218,7 +218,7 @@ func (h *rpmHeader) files() ([]rpmFile, error) {
 			return nil, h.bad(rpmBaseNames, "the path of file %d has %d bytes, the limit is %d", i, len(dirs[d])+len(name), maxPath)
 		}
 		f := &files[i]
-		*f = rpmFile{path: dirs[d] + name, size: int64(column[4][i]), mode: uint32(column[1][i]), ghost: column[2][i]&rpmGhost != 0, links: 1}
+		*f = rpmFile{path: dirs[d] + name, size: int64(column[4][i]), mode: uint32(column[1][i]), ghost: column[2][i]&rpmGhost != 0}
 		if f.size < 0 {
 			return nil, h.bad(rpmFileSizes, "file %d is said to have %d bytes", i, column[4][i])
 		}
@@ -226,11 +226,14 @@ func (h *rpmHeader) files() ([]rpmFile, error) {
 			continue
 		}
 		f.inode = uint32(column[3][i])
-		if j, shared := last[f.inode]; shared {
-			f.links = files[j].links + 1
+		if j, before := last[f.inode]; before {
 			files[j].size = 0 // the content is with the last: rpmfiArchiveReadHeader in lib/rpmfi.cc
 		}
 		last[f.inode] = i
+		shared[f.inode]++
+	}
+	for i := range files {
+		files[i].links = shared[files[i].inode]
 	}
 	return files, nil
 }
