@@ -250,7 +250,7 @@ func parseSources(name string, data []byte) ([]AptSource, error) {
 		if !slices.Contains(strings.Fields(p["types"]), "deb") || !aptBool(p["enabled"], true) {
 			continue
 		}
-		model := AptSource{From: fmt.Sprintf("%s:%d", name, paragraphs.line)}
+		model := AptSource{From: fmt.Sprintf("%s:%d", name, paragraphs.first)}
 		for _, option := range []string{"architectures", "check-valid-until", "trusted"} {
 			if value, ok := p[option]; ok {
 				model.option(option, strings.Fields(value))

@@ -29,6 +29,8 @@ type paragraphs struct {
 	name string // of the file, for errors
 	r    *bufio.Reader
 	line int // of the line last read, from 1
+	// first is the line that the last paragraph begins with.
+	first int
 	// keep says which fields are kept; nil keeps all. A repository's index is mostly fields that nobody asks for.
 	keep func(field string) bool
 	// sharp: a "#" at the start of a line makes it a comment, as in sources files.
@@ -95,6 +97,7 @@ func (p *paragraphs) next() (paragraph, error) {
 		}
 		if fields == nil {
 			fields = paragraph{}
+			p.first = p.line
 		}
 		finish()
 		last = strings.ToLower(field)

@@ -146,13 +146,17 @@ func (r *release) check(suite string, now time.Time, allowExpired bool) error {
 // distro is the first part of kernels' IDs, as in BTFHub: "debian" for origins "Debian" and "Debian Backports".
 func (r *release) distro() string {
 	word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(r.origin)), " ")
-	word = strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' {
+	return idPart(word)
+}
+
+// idPart keeps what a part of an ID may have.
+func idPart(s string) string {
+	return strings.Trim(strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' {
 			return c
 		}
 		return -1
-	}, word)
-	return strings.Trim(word, ".-_")
+	}, s), ".-_")
 }
 
 // debianReleases are the numbers of Debian's codenames. Source: distro-info-data's debian.csv. Testing has no Version in its
@@ -193,10 +197,5 @@ func (r *release) releaseOf(version, uname string) string {
 	if number, ok := debianReleases[first]; ok && r.distro() == "debian" {
 		return number
 	}
-	return strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' {
-			return c
-		}
-		return -1
-	}, name)
+	return idPart(name)
 }
