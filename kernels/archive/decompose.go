@@ -8,9 +8,13 @@ import (
 	"github.com/corecheck/corecheck/btfinfo"
 )
 
-// maxContent is how long a definition is at most, in bytes. The longest of real kernels have some tens of thousands; types
-// without names that share others could otherwise make a small BTF a content without end.
-const maxContent = 8 << 20
+// How long a definition is at most, and all definitions of one BTF, in bytes. The longest of real kernels have some tens of
+// thousands, all together 4 million; types without names that share others could otherwise make a small BTF a content
+// without end.
+const (
+	maxContent  = 8 << 20
+	maxContents = 256 << 20
+)
 
 // interner numbers strings. Number 0 is the empty string.
 type interner struct {
@@ -121,6 +125,9 @@ func decompose(b *btfinfo.BTF, base *decomposed, in *interner) (*decomposed, err
 			return nil, err
 		}
 		def.at[1] = len(d.content)
+		if def.at[1] > maxContents {
+			return nil, &btfinfo.Error{Section: ".BTF", Off: -1, Msg: fmt.Sprintf("the definitions up to type [%d] %s take %d bytes, the limit is %d", t.ID(), t.Kind(), def.at[1], maxContents)}
+		}
 		d.defs = append(d.defs, def)
 	}
 	return d, nil

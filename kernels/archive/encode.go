@@ -29,7 +29,11 @@ func (w *Writer) Encode(old *Archive) ([]byte, error) {
 	var firsts [numClasses][]string
 	raw[sectDefs], raw[sectPresence], firsts = e.blocks()
 	raw[sectSets] = e.setParts()
-	raw[sectHomes] = [][]byte{e.homesPart()}
+	homes, err := e.homesPart()
+	if err != nil {
+		return nil, err
+	}
+	raw[sectHomes] = [][]byte{homes}
 	raw[sectIndex] = [][]byte{indexPart(firsts)}
 
 	var list []section
@@ -350,7 +354,7 @@ func (e *encoder) kernelsPart() []byte {
 }
 
 // homesPart is HOME: the modules with the kernels that have them, and the DECL_TAGs with the kernels that have such.
-func (e *encoder) homesPart() []byte {
+func (e *encoder) homesPart() ([]byte, error) {
 	w := e.w
 	having := func(has func(*kernelRecord) bool) (r runs) {
 		for i, k := range e.kernels {
@@ -372,6 +376,9 @@ func (e *encoder) homesPart() []byte {
 	}
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
+	if len(tags) > maxTags {
+		return nil, fmt.Errorf("%d DECL_TAGs of different names, an archive holds %d", len(tags), maxTags)
+	}
 	slices.SortFunc(tags, func(a, b uint32) int { return strings.Compare(w.in.list[a], w.in.list[b]) })
 	b = appendNum(b, uint64(len(tags)))
 	for _, t := range tags {
@@ -379,7 +386,7 @@ func (e *encoder) homesPart() []byte {
 		b = append(b, 0)
 		b = having(func(r *kernelRecord) bool { return slices.Contains(r.tags, t) }).append(b)
 	}
-	return b
+	return b, nil
 }
 
 func (e *encoder) setParts() [][]byte {

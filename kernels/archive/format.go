@@ -27,6 +27,14 @@ const (
 	maxFile    = 4 << 30
 	maxParts   = 1 << 20
 	maxHomes   = 1 << 16
+	maxTags    = 1<<16 - 1
+	// maxRatio is how many times the size of the file all parts together may have when they are decompressed, beside maxPart.
+	// Archives of kernels have 8 times as much; without the limit a file of a few kilobytes could fill any memory.
+	maxRatio = 1000
+	// minRecord is the least that a kernel's record takes: its length, an ID of seven characters, and its flags.
+	minRecord = 13
+	// minEntry is the least that the name of an entry takes: how much is shared, the end, kind and number of variants.
+	minEntry = 4
 )
 
 // Sections, in the order in which they stand in the file. A section that a reader does not know is passed over, unless it is
@@ -289,9 +297,11 @@ func appendDirectory(b []byte, list []section) []byte {
 	return b
 }
 
-// readDirectory reads the directory; off is where the first part starts.
-func readDirectory(b []byte, off int64) ([]section, int64, error) {
+// readDirectory reads the directory; off is where the first part starts, size is that of the file. It returns where the last
+// part ends.
+func readDirectory(b []byte, off, size int64) ([]section, int64, error) {
 	s := source{b: b}
+	total := int64(0)
 	n := s.num()
 	if n > 256 {
 		return nil, 0, fmt.Errorf("%d sections, the limit is 256", n)
@@ -310,13 +320,13 @@ func readDirectory(b []byte, off int64) ([]section, int64, error) {
 		x.flags = s.num()
 		parts := s.num()
 		if parts > maxParts || parts > uint64(len(s.b)) {
-			return nil, 0, fmt.Errorf("section %q has %d parts, the limit is %d", x.tag, parts, maxParts)
+			return nil, 0, fmt.Errorf("section %q has %d parts, the limit is %d", x.tag, parts, min(maxParts, len(s.b)))
 		}
 		for range parts {
 			p := part{off: off}
 			stored, raw := s.num(), s.num()
-			if stored > maxPart || raw > maxPart {
-				return nil, 0, fmt.Errorf("a part of section %q has %d bytes, %d when decompressed; the limit is %d", x.tag, stored, raw, maxPart)
+			if stored > maxPart || raw > maxPart || stored == 0 || raw == 0 {
+				return nil, 0, fmt.Errorf("a part of section %q has %d bytes, %d when decompressed; want 1 to %d", x.tag, stored, raw, maxPart)
 			}
 			p.stored, p.raw = int(stored), int(raw)
 			if len(s.b) < 4 {
@@ -326,6 +336,12 @@ func readDirectory(b []byte, off int64) ([]section, int64, error) {
 			p.sum = binary.LittleEndian.Uint32(s.b)
 			s.b = s.b[4:]
 			off += int64(p.stored)
+			if off > size {
+				return nil, 0, fmt.Errorf("a part of section %q ends at %d, the file at %d", x.tag, off, size)
+			}
+			if total += int64(p.raw); total > maxPart+maxRatio*size {
+				return nil, 0, fmt.Errorf("the parts up to section %q have %d bytes when decompressed, the limit for a file of %d is %d", x.tag, total, size, maxPart+maxRatio*size)
+			}
 			x.parts = append(x.parts, p)
 		}
 		list = append(list, x)

@@ -170,7 +170,7 @@ func (a *Archive) open() error {
 	if err != nil {
 		return err
 	}
-	list, end, err := readDirectory(b, headerSize+int64(dir.stored))
+	list, end, err := readDirectory(b, headerSize+int64(dir.stored), a.size)
 	if err != nil {
 		return a.errorf("directory", headerSize, "%v", err)
 	}
@@ -227,8 +227,8 @@ func (a *Archive) openKernels() error {
 		return n, true
 	}
 	n, ok := next()
-	if !ok || n > maxKernels || n > uint64(len(text)) {
-		return a.errorf(sectKernels, -1, "%d kernels in %d bytes, the limit is %d", n, len(b), maxKernels)
+	if !ok || n > maxKernels || n > uint64(len(text)/minRecord) {
+		return a.errorf(sectKernels, -1, "%d kernels in %d bytes, the limit is %d", n, len(b), min(maxKernels, len(text)/minRecord))
 	}
 	a.kernels = make([]kernelRecord, 0, n)
 	for range n {
@@ -261,9 +261,9 @@ func (a *Archive) openHomes() error {
 		return err
 	}
 	s := source{b: b}
-	list := func(what string, limit int) (out []homeRecord) {
+	list := func(limit int) (out []homeRecord) {
 		n := s.vlen()
-		if n >= limit {
+		if n > limit {
 			s.bad = true
 		}
 		for range n {
@@ -277,8 +277,8 @@ func (a *Archive) openHomes() error {
 		}
 		return out
 	}
-	a.homes = append([]homeRecord{{name: "vmlinux"}}, list("modules", maxHomes)...)
-	for _, t := range list("tags", maxHomes) {
+	a.homes = append([]homeRecord{{name: "vmlinux"}}, list(maxHomes-1)...)
+	for _, t := range list(maxTags) {
 		a.tags = append(a.tags, tagRecord(t))
 	}
 	if s.bad || len(s.b) > 0 {
@@ -521,7 +521,7 @@ func (a *Archive) readBlock(i int) (*block, error) {
 	strs := string(s.b[head[1] : head[1]+head[3]])
 	steps := source{b: s.b[head[1]+head[3] : head[1]+head[3]+head[4]]}
 	b.content = s.b[head[1]+head[3]+head[4]:]
-	if head[0] > head[1] || head[2] > head[3] {
+	if head[0] > head[1]/minEntry || head[2] > head[3] {
 		return nil, b.errorf("%d entries and %d strings in %d and %d bytes", head[0], head[2], head[1], head[3])
 	}
 	b.strs = make([]string, 1, head[2]+1)
@@ -570,8 +570,8 @@ func (a *Archive) readBlock(i int) (*block, error) {
 			return nil, b.errorf("the first entry is %q, the index says %q", e.name, a.firsts[c][i-a.start[c]])
 		}
 		start := p.b
-		for range e.variants {
-			p.presence(nil)
+		for i := 0; i < e.variants && !p.bad; i++ {
+			p.skipPresence()
 		}
 		if p.bad {
 			return nil, b.errorf("where %s %q is found is damaged", e.kind, e.name)
@@ -582,6 +582,16 @@ func (a *Archive) readBlock(i int) (*block, error) {
 	}
 	if len(names.b) > 0 || len(p.b) > 0 {
 		return nil, b.errorf("%d bytes of names and %d of where they are found are left over", len(names.b), len(p.b))
+	}
+	if b.nvar > len(b.content) {
+		return nil, b.errorf("%d definitions in %d bytes", b.nvar, len(b.content))
+	}
+	// What stands behind the first name of the next part would never be found.
+	c := b.class()
+	if next := i - a.start[c] + 1; next < len(a.firsts[c]) {
+		if last := b.entries[len(b.entries)-1].name; btfinfo.EssentialName(last) >= a.firsts[c][next] {
+			return nil, b.errorf("the last entry is %q, the next part starts with %q", last, a.firsts[c][next])
+		}
 	}
 	return b, nil
 }
@@ -627,16 +637,29 @@ func (s *source) presence(list []presence) []presence {
 		if home == 0 {
 			ord += at.ord
 		}
-		if i > 0 && home == 0 && ord <= at.ord || home+at.home >= maxHomes {
+		if i > 0 && home == 0 && ord <= at.ord || home >= maxHomes || home+at.home >= maxHomes || s.bad {
 			s.bad = true
 			return nil
 		}
 		at = presence{at.home + home, ord, s.num32()}
-		if list != nil || !s.bad {
-			list = append(list, at)
-		}
+		list = append(list, at)
 	}
 	return list
+}
+
+// skipPresence passes over where one variant is found.
+func (s *source) skipPresence() {
+	n := s.num()
+	if n&1 == 0 {
+		return
+	}
+	if n >>= 1; n == 0 || n > uint64(len(s.b)) {
+		s.bad = true
+		return
+	}
+	for i := uint64(0); i < 3*n && !s.bad; i++ {
+		s.num()
+	}
 }
 
 // seek returns the contents from those of entry n on.

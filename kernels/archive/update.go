@@ -31,34 +31,15 @@ func Update(path string, opt UpdateOptions, change func(*Writer) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	// A symbolic link stays one: what it points to is replaced.
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o666)
+	path, unlock, err := lockFor(path, opt.Wait)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	how := unix.LOCK_EX
-	if !opt.Wait {
-		how |= unix.LOCK_NB
-	}
-	for {
-		if err = unix.Flock(int(lock.Fd()), how); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return &btfinfo.Error{File: path, Off: -1, Msg: "can't be changed now", Err: ErrBusy, Hint: "wait until it is done"}
-	}
-	if err != nil {
-		return fmt.Errorf("%s.lock: %w", path, err)
-	}
+	defer unlock()
 
 	w := NewWriter()
 	old, err := Open(path)
-	mode := fs.FileMode(0o666)
+	mode := fs.FileMode(0) // that of a new file
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		old = nil
@@ -66,10 +47,6 @@ func Update(path string, opt UpdateOptions, change func(*Writer) error) error {
 		return err
 	default:
 		defer old.Close()
-		if old.newer != "" {
-			return &btfinfo.Error{File: path, Off: -1, Msg: fmt.Sprintf("has %s that this corecheck does not know and would lose", old.newer),
-				Hint: "use the corecheck that wrote it, or a newer one"}
-		}
 		if err := w.Merge(old); err != nil {
 			return err
 		}
@@ -80,26 +57,66 @@ func Update(path string, opt UpdateOptions, change func(*Writer) error) error {
 	if err := change(w); err != nil {
 		return err
 	}
-	return w.replace(path, old, mode)
+	return w.replace(path, path+".new", old, mode)
 }
 
-// WriteFile writes the archive to a new file, or in the place of an old one, as Update does.
-func (w *Writer) WriteFile(path string) error { return w.replace(path, nil, 0o666) }
+// lockFor takes the writers' lock of an archive. It returns the path of the file itself, where path is a symbolic link: the
+// link stays one, and what it points to is replaced.
+func lockFor(path string, wait bool) (target string, unlock func(), err error) {
+	if t, err := filepath.EvalSymlinks(path); err == nil {
+		path = t
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o666)
+	if err != nil {
+		return "", nil, err
+	}
+	how := unix.LOCK_EX
+	if !wait {
+		how |= unix.LOCK_NB
+	}
+	for {
+		if err = unix.Flock(int(lock.Fd()), how); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = &btfinfo.Error{File: path, Off: -1, Msg: "can't be changed now", Err: ErrBusy, Hint: "wait until it is done"}
+	case err != nil:
+		err = fmt.Errorf("%s.lock: %w", path, err)
+	default:
+		return path, func() { lock.Close() }, nil
+	}
+	lock.Close()
+	return "", nil, err
+}
 
-func (w *Writer) replace(path string, old *Archive, mode fs.FileMode) error {
+// WriteFile writes the archive to a new file, or in the place of an old one, at once and whole as Update does. It neither
+// reads the old one nor keeps other writers out: of several, the archive of the last one stays.
+func (w *Writer) WriteFile(path string) error {
+	return w.replace(path, fmt.Sprintf("%s.%d.new", path, os.Getpid()), nil, 0)
+}
+
+// replace puts the archive in the place of a file, by way of temp, a name that nobody else uses. A mode of 0 is that of a
+// new file.
+func (w *Writer) replace(path, temp string, old *Archive, mode fs.FileMode) error {
 	data, err := w.Encode(old)
 	if err != nil {
 		return err
 	}
-	temp := path + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) { // of one that was killed
 		return err
 	}
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	if mode != 0 {
+		err = f.Chmod(mode) // a umask would take from what the old one had
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -121,7 +138,11 @@ func (w *Writer) replace(path string, old *Archive, mode fs.FileMode) error {
 		return err
 	}
 	defer dir.Close()
-	return dir.Sync()
+	// Some file systems can't sync a folder (EINVAL, ENOTSUP); the archive is in its place all the same.
+	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
+		return err
+	}
+	return nil
 }
 
 // readBack holds what is on the disk against what was written: all checksums, and the list of kernels.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -100,7 +99,7 @@ func (w *Writer) Add(b *Build) (changed bool, err error) {
 	}
 	var vmlinux *decomposed
 	var parts []*decomposed
-	rec := kernelRecord{Kernel: b.Kernel, modulesRead: b.ModulesRead, allModules: b.AllModules}
+	rec := kernelRecord{Kernel: sorted(b.Kernel), modulesRead: b.ModulesRead, allModules: b.AllModules}
 	if b.BTF != nil {
 		rec.hasBTF, rec.big = true, b.BTF.ByteOrder() == binary.BigEndian
 		if vmlinux, err = decompose(b.BTF, nil, w.in); err != nil {
@@ -111,6 +110,9 @@ func (w *Writer) Add(b *Build) (changed bool, err error) {
 	homes := make(map[uint32]bool)
 	for i := range b.Modules {
 		m := &b.Modules[i]
+		if m.Name == "" || strings.Contains(m.Name, "\x00") {
+			return false, fmt.Errorf("%s: a module has the name %q", b.ID, m.Name)
+		}
 		if vmlinux == nil || m.BTF.Base() != b.BTF {
 			return false, fmt.Errorf("%s: the BTF of module %s is not based on this kernel's", b.ID, m.Name)
 		}
@@ -158,6 +160,19 @@ func (w *Writer) Add(b *Build) (changed bool, err error) {
 		w.gone++
 	}
 	return !same, nil
+}
+
+// sorted returns a kernel with copies of its lists, in the order in which an archive has them.
+func sorted(k Kernel) Kernel {
+	k.Sources, k.Config, k.Missing = slices.Clone(k.Sources), slices.Clone(k.Config), slices.Clone(k.Missing)
+	slices.SortFunc(k.Sources, func(a, b Source) int {
+		return cmp.Or(strings.Compare(a.URI, b.URI), strings.Compare(a.SHA256, b.SHA256), strings.Compare(a.Date, b.Date))
+	})
+	slices.Sort(k.Config)
+	slices.SortFunc(k.Missing, func(a, b Missing) int {
+		return cmp.Or(strings.Compare(a.Fact, b.Fact), strings.Compare(a.Reason, b.Reason))
+	})
+	return k
 }
 
 // equal compares what is not definitions.
@@ -269,8 +284,13 @@ func (w *Writer) Merge(a *Archive) error {
 	return w.MergeOnly(a, func(*Kernel) bool { return true })
 }
 
-// MergeOnly is Merge for the kernels for which keep is true.
+// MergeOnly is Merge for the kernels for which keep is true. After an error, of an archive that is damaged or that has
+// what this version does not know and would lose, the Writer must not be used any more.
 func (w *Writer) MergeOnly(a *Archive, keep func(*Kernel) bool) error {
+	if a.newer != "" {
+		return &btfinfo.Error{File: a.name, Off: -1, Msg: fmt.Sprintf("has %s that this corecheck does not know and would lose", a.newer),
+			Hint: "use the corecheck that wrote it, or a newer one"}
+	}
 	to := make([]int32, len(a.kernels)) // their indices here
 	homes := make([]uint32, len(a.homes))
 	for i, h := range a.homes {
@@ -376,8 +396,15 @@ func checkKernel(k *Kernel) error {
 	if len(appendKernel(nil, k)) > maxRecord {
 		return fmt.Errorf("%s: the description takes more than %d bytes, the limit", k.ID, maxRecord)
 	}
-	if strings.ContainsAny(k.ID, "\x00\n") {
-		return errors.New("a kernel ID with control characters")
+	if strings.ContainsFunc(k.ID, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("kernel ID %q has control characters", k.ID)
+	}
+	ends := func(text ...string) bool {
+		return slices.ContainsFunc(text, func(s string) bool { return strings.Contains(s, "\x00") })
+	}
+	if slices.ContainsFunc(k.Sources, func(s Source) bool { return ends(s.URI, s.SHA256, s.Date) }) ||
+		slices.ContainsFunc(k.Missing, func(m Missing) bool { return ends(m.Fact, m.Reason) }) {
+		return fmt.Errorf("%s: a source or a missing fact has a 0 byte, which ends it in an archive", k.ID)
 	}
 	return nil
 }
