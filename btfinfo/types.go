@@ -249,26 +249,33 @@ func (t Type) Component() int {
 	return int(int32(t.w[3]))
 }
 
+// MaxChain is how many modifiers, typedefs, pointers and arrays follow each other at most. Parse refuses longer chains; where
+// types are put in as they are asked for (Lazy), a damaged source could make one that never ends, and what follows it stops
+// after so many and takes void for its end. A split BTF may go on where its base ends, hence twice the depth of one.
+const MaxChain = 2 * maxChainDepth
+
 // Skip follows modifiers and typedefs from id: skip_mods_and_typedefs of libbpf.
 func (b *BTF) Skip(id ID) Type {
-	for {
+	for range MaxChain {
 		t := b.Type(id)
 		if k := t.Kind(); !k.IsModifier() && k != KindTypedef {
 			return t
 		}
 		id = t.Ref()
 	}
+	return b.Type(0)
 }
 
 // SkipModifiers follows modifiers, but not typedefs, from id.
 func (b *BTF) SkipModifiers(id ID) Type {
-	for {
+	for range MaxChain {
 		t := b.Type(id)
 		if !t.Kind().IsModifier() {
 			return t
 		}
 		id = t.Ref()
 	}
+	return b.Type(0)
 }
 
 // PointerSize is the size of a pointer in bytes, guessed as libbpf's btf__pointer_size does from the size of "long" and
@@ -292,7 +299,7 @@ func (b *BTF) PointerSize() uint32 {
 // functions, FWD) and for arrays of which the size does not fit 32 bits.
 func (b *BTF) SizeOf(id ID) (size uint32, ok bool) {
 	n := uint64(1)
-	for {
+	for range MaxChain {
 		t := b.Type(id)
 		switch t.Kind() {
 		case KindInt, KindStruct, KindUnion, KindEnum, KindEnum64, KindFloat, KindDatasec:
@@ -314,6 +321,7 @@ func (b *BTF) SizeOf(id ID) (size uint32, ok bool) {
 			return 0, false
 		}
 	}
+	return 0, false
 }
 
 // MemberBits returns the bit offset and, for a bitfield of either encoding, the bit size of a member; size is 0 where

@@ -117,7 +117,7 @@ func calcElement(kind ReloKind, b *btfinfo.BTF, last Step, bitOff, ptrSize uint3
 // elementSize is the size in bytes of a type, or of the innermost element of an array.
 func elementSize(b *btfinfo.BTF, id btfinfo.ID, ptrSize uint32) (uint32, bool) {
 	t := b.Skip(id)
-	for t.Kind() == btfinfo.KindArray {
+	for i := 0; t.Kind() == btfinfo.KindArray && i < btfinfo.MaxChain; i++ {
 		t = b.Skip(t.Ref())
 	}
 	return sizeOf(b, t.ID(), ptrSize)

@@ -221,7 +221,8 @@ func (m *matcher) matchMember(local *Step, id btfinfo.ID, next *btfinfo.ID) foun
 // coreKinds is btf_kind_core_compat: the same kind, or an ENUM and an ENUM64.
 func coreKinds(a, b btfinfo.Kind) bool { return a == b || a.IsEnum() && b.IsEnum() }
 
-// fieldsCompat is bpf_core_fields_are_compat. Chains of arrays end: btfinfo refuses others.
+// fieldsCompat is bpf_core_fields_are_compat. It ends with the local type's chain of arrays: btfinfo refuses those that don't
+// end.
 func (m *matcher) fieldsCompat(local, target btfinfo.ID) bool {
 	for {
 		l, t := m.spec.btf.Skip(local), m.target.Skip(target)

@@ -286,7 +286,7 @@ func isFlexArray(b *btfinfo.BTF, prev Step, a btfinfo.Array) bool {
 // call, and in the wrong BTF for an object's own types.
 func sizeOf(b *btfinfo.BTF, id btfinfo.ID, ptrSize uint32) (uint32, bool) {
 	n := uint64(1)
-	for {
+	for range btfinfo.MaxChain {
 		t := b.Type(id)
 		switch t.Kind() {
 		case btfinfo.KindInt, btfinfo.KindStruct, btfinfo.KindUnion, btfinfo.KindEnum, btfinfo.KindEnum64, btfinfo.KindFloat, btfinfo.KindDatasec:
@@ -307,6 +307,7 @@ func sizeOf(b *btfinfo.BTF, id btfinfo.ID, ptrSize uint32) (uint32, bool) {
 			return 0, false
 		}
 	}
+	return 0, false
 }
 
 func nameOr(name, other string) string {
