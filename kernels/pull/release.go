@@ -71,17 +71,20 @@ func parseRelease(name string, text []byte) (*release, error) {
 	return nil, &btfinfo.Error{File: name, Off: -1, Msg: "no SHA256 and no SHA512 of its files, and weaker digests are no proof"}
 }
 
-// releaseTime reads "Sat, 11 Jul 2026 10:16:37 UTC"; apt writes and reads RFC 1123 with UTC or +0000.
+// releaseTime reads "Sat, 11 Jul 2026 10:16:37 UTC"; other writers than Debian's end with +0000, and write one digit of the day.
 func releaseTime(s string) (time.Time, error) {
-	for _, layout := range []string{time.RFC1123, time.RFC1123Z, "Mon, _2 Jan 2006 15:04:05 MST", "Mon, _2 Jan 2006 15:04:05 -0700"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			if zone, offset := t.Zone(); offset != 0 || (zone != "UTC" && zone != "GMT" && zone != "Z" && zone != "") {
-				break // of other zones only the name would be known
-			}
-			return t.UTC(), nil
+	for _, layout := range []string{"Mon, _2 Jan 2006 15:04:05 -0700", "Mon, _2 Jan 2006 15:04:05 MST"} {
+		t, err := time.Parse(layout, s)
+		if err != nil {
+			continue
 		}
+		// Of other zones than these time.Parse knows the name alone, and takes it for UTC.
+		if zone, _ := t.Zone(); strings.HasSuffix(layout, "MST") && zone != "UTC" && zone != "GMT" && zone != "Z" {
+			continue
+		}
+		return t.UTC(), nil
 	}
-	return time.Time{}, errors.New("not a date in UTC")
+	return time.Time{}, errors.New("not a date")
 }
 
 // releaseFiles reads lines of digest, size and path.

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+	"time"
 )
 
 // ordered tests a comparison over a list from old to new: each with each, both ways round, and with itself.
@@ -133,5 +134,20 @@ func TestDependsOn(t *testing.T) {
 	got := dependsOn("kmod, linux-base (>= 4.3~), initramfs-tools (>= 0.120+deb8u2) | linux-initramfs-tool, python3:any,x(=1),, ")
 	if want := []string{"kmod", "linux-base", "initramfs-tools", "python3", "x"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestReleaseTime(t *testing.T) {
+	t.Parallel()
+	want := time.Date(2026, 7, 1, 10, 16, 37, 0, time.UTC)
+	for s, ok := range map[string]bool{
+		"Wed, 01 Jul 2026 10:16:37 UTC": true, "Wed, 01 Jul 2026 10:16:37 GMT": true, "Wed, 01 Jul 2026 10:16:37 +0000": true, "Wed, 1 Jul 2026 10:16:37 UTC": true,
+		"Wed,  1 Jul 2026 10:16:37 UTC": true, "Wed, 01 Jul 2026 12:16:37 +0200": true,
+		"Wed, 01 Jul 2026 10:16:37 EST": false, "Wed, 01 Jul 2026 10:16:37": false, "2026-07-01": false, "": false,
+	} {
+		got, err := releaseTime(s)
+		if (err == nil) != ok || (ok && !got.Equal(want)) {
+			t.Errorf("releaseTime(%q) = %s, %v", s, got, err)
+		}
 	}
 }
