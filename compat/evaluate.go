@@ -228,6 +228,9 @@ func newCheck(p *plan, f *facts) *check {
 // look runs the rules over one need and leaves what they find in c.out.
 func (c *check) look(n *relocate.Need) {
 	c.out = c.out[:0]
+	if _, ok := c.btf(); !ok && n.Kind != relocate.NeedBTF {
+		return // kernelBTFMissing says so, once
+	}
 	for _, r := range rulesByNeed[n.Kind] {
 		c.rule = r
 		r.check(c, n)

@@ -37,6 +37,7 @@ var rules = []*Rule{
 	relocationInvalid,
 	typeSizeZero,
 	objectRefused,
+	kernelBTFMissing,
 	functionMissing,
 	functionUntraceable,
 	tracepointMissing,

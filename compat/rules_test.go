@@ -16,6 +16,7 @@ import (
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/btfinfo/btfbuild"
 	"github.com/corecheck/corecheck/kernels"
+	"github.com/corecheck/corecheck/kernels/archive"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -113,6 +114,22 @@ func fixtureKernels(t *testing.T, name string) *kernels.Kernel {
 			b.Enum("bpf_prog_type", 4, btfbuild.Value{Name: "BPF_PROG_TYPE_XDP", Value: 6})
 			b.Enum("bpf_attach_type", 4, btfbuild.Value{Name: "BPF_CGROUP_INET_INGRESS", Value: 0})
 		})
+	case "no-btf":
+		w := archive.NewWriter()
+		_, err := w.Add(&archive.Build{Kernel: archive.Kernel{ID: "corecheck/test/x86_64/no-btf", Distro: "corecheck", Release: "test", Arch: "x86_64",
+			Uname: "no-btf", Version: "4.0", VersionFrom: string(kernels.FromPackage), NoBTF: "CONFIG_DEBUG_INFO_BTF is not set"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := w.Encode(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := archive.OpenBytes("memory", data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kernels.FromArchive(a, "memory")[0]
 	case "three-bytes":
 		return synthetic(t, name, "4.3", func(b *btfbuild.Builder) {
 			enums(b)
@@ -384,7 +401,7 @@ func TestEveryRuleFires(t *testing.T) {
 		}
 		// Where a rule fails the object as a whole, or another rule has to say something on the same field, there is no
 		// program without a finding.
-		twin := slices.Contains([]string{"struct_ops_missing", "relocation_ambiguous", "load_size"}, f.rule)
+		twin := slices.Contains([]string{"struct_ops_missing", "relocation_ambiguous", "load_size", "kernel_btf_missing"}, f.rule)
 		for _, p := range f.obj.Programs {
 			if strings.HasPrefix(p.Name, "twin") && !bad[p.Name] {
 				twin = true

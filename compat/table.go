@@ -13,6 +13,8 @@ import (
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
+
+	"github.com/corecheck/corecheck/relocate"
 )
 
 // TableOptions say how people want to read a report.
@@ -120,6 +122,9 @@ func (p *printer) status(s Status) string {
 	return p.style(green, string(s))
 }
 
+// notAsked stands in a table where a kernel has no BTF to be asked; CC011 says what follows from that.
+const notAsked Status = "-"
+
 // row is one need of one program that is not fine everywhere.
 type row struct {
 	program string // "" for the whole object
@@ -209,8 +214,11 @@ func (p *printer) rowsOf(findings []*Finding) []*row {
 		x := byKey[k]
 		if x == nil {
 			x = &row{program: f.Program, source: f.Source, need: f.Need, status: make([]Status, len(p.report.Kernels))}
-			for i := range x.status {
+			for i, kernel := range p.report.Kernels {
 				x.status[i] = OK
+				if f.Need.Kind != string(relocate.NeedBTF) && slices.Contains(kernel.Facts, "no_btf") {
+					x.status[i] = notAsked
+				}
 			}
 			byKey[k] = x
 			rows = append(rows, x)

@@ -26,12 +26,13 @@ const (
 	NeedStructOps    NeedKind = "struct_ops"    // the kernel struct of a struct_ops map
 	NeedInstruction  NeedKind = "instruction"   // a group of instructions that came after Linux 4.18
 	NeedLoader       NeedKind = "loader"        // another loader than libbpf 1.x: see Object.Refused
+	NeedBTF          NeedKind = "kernel_btf"    // that the kernel has BTF at all; weak where the object loads without
 )
 
 // rank orders needs of one instruction.
 var needRank = map[NeedKind]int{
 	NeedProgType: 0, NeedAttachType: 1, NeedAttachTarget: 2, NeedField: 3, NeedType: 4, NeedEnumValue: 5, NeedHelper: 6,
-	NeedKfunc: 7, NeedKsym: 8, NeedKconfig: 9, NeedMapType: 10, NeedStructOps: 11, NeedInstruction: 12, NeedLoader: 13,
+	NeedKfunc: 7, NeedKsym: 8, NeedKconfig: 9, NeedMapType: 10, NeedStructOps: 11, NeedInstruction: 12, NeedLoader: 13, NeedBTF: 14,
 }
 
 // Need is one thing that an object requires of a kernel, where it is required.
@@ -192,7 +193,28 @@ func (o *Object) Needs() []*Need {
 	if len(o.Refused) > 0 {
 		needs = append(needs, &Need{Kind: NeedLoader, Name: "other than libbpf 1.x", Detail: strings.Join(o.Refused, "; ")})
 	}
-	return needs
+	why := o.needsBTF()
+	return append(needs, &Need{Kind: NeedBTF, Name: "BTF of the kernel", Detail: strings.Join(why, ", "), Weak: len(why) == 0})
+}
+
+// needsBTF says for what libbpf reads the kernel's BTF before it loads anything: obj_needs_vmlinux_btf of libbpf v1.7. Where
+// that fails the object does not load.
+func (o *Object) needsBTF() (why []string) {
+	if len(o.Relos) > 0 {
+		why = append(why, "CO-RE relocations")
+	}
+	if slices.ContainsFunc(o.Externs, func(e *Extern) bool { return e.Kind == ExternKfunc || e.Kind == ExternKsym && e.Typed }) {
+		why = append(why, "typed kernel symbols")
+	}
+	if slices.ContainsFunc(o.Programs, func(p *Program) bool {
+		return p.Sec.Autoload && (p.Sec.ProgType == "BPF_PROG_TYPE_STRUCT_OPS" || p.Sec.ProgType == "BPF_PROG_TYPE_LSM" || p.Sec.ProgType == "BPF_PROG_TYPE_TRACING")
+	}) {
+		why = append(why, "programs that attach by BTF")
+	}
+	if slices.ContainsFunc(o.Maps, func(m *Map) bool { return m.StructOps != "" }) {
+		why = append(why, "struct_ops maps")
+	}
+	return why
 }
 
 // SetByLoader is the name of a program's type or target that its section does not tell.
