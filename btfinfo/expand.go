@@ -70,7 +70,7 @@ func (x *Expander) Reset(r io.Reader) (err error) {
 			err = x.zstd.Reset(x.in)
 		}
 		x.r = x.zstd
-	case formatBzip2, formatLz4:
+	case formatBzip2, formatLz4, formatLz4Legacy:
 		x.r, err = newDecompressor(x.in, x.format, false, maxWindow, nil)
 	default:
 		x.format, x.r = formatNone, x.in
