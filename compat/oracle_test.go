@@ -47,13 +47,8 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 		rep.Kernels = append(rep.Kernels, KernelInfo{ID: k.ID, Version: k.Version.String(), Uname: k.Uname, Arch: k.Arch,
 			Distro: k.Distro, Release: k.Release, Facts: k.Facts()})
 		note(b)
-		var modules []kernels.Module
-		target := &relocate.Target{Vmlinux: b}
-		for _, m := range mods {
-			modules = append(modules, m)
-			target.Modules = append(target.Modules, relocate.Module{Name: m.Name, BTF: m.BTF})
-		}
-		alone := kernels.New(k.ID, k.Version, b, modules...)
+		target := wholeTarget(b, mods)
+		alone := kernels.New(k.ID, k.Version, b, mods...)
 		alone.Arch, alone.ModulesPartial = k.Arch, k.ModulesPartial
 		v := kernels.NewPool([]*kernels.Kernel{alone}).NewView()
 		var raws [][]raw
@@ -89,8 +84,17 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 	return rep
 }
 
-// naiveAsk runs all rules over all needs of an object on one kernel.
-func naiveAsk(p *plan, v *kernels.View, target *relocate.Target) (out []raw) {
+func wholeTarget(b *btfinfo.BTF, mods []kernels.Module) *relocate.Target {
+	target := &relocate.Target{Vmlinux: b}
+	for _, m := range mods {
+		target.Modules = append(target.Modules, relocate.Module{Name: m.Name, BTF: m.BTF})
+	}
+	return target
+}
+
+// naiveResolve resolves the relocations of an object on one kernel, with their texts; by index, those without function are
+// empty.
+func naiveResolve(p *plan, target *relocate.Target) []relocate.Result {
 	skip := make(map[*relocate.Func]bool)
 	for _, prog := range p.obj.Programs {
 		if !prog.Sec.Autoload {
@@ -106,6 +110,12 @@ func naiveAsk(p *plan, v *kernels.View, target *relocate.Target) (out []raw) {
 			}
 		}
 	}
+	return results
+}
+
+// naiveAsk runs all rules over all needs of an object on one kernel.
+func naiveAsk(p *plan, v *kernels.View, target *relocate.Target) (out []raw) {
+	results := naiveResolve(p, target)
 	one := kernels.Full(1)
 	c := newCheck(p, newFacts(v))
 	for i := range results {
@@ -201,10 +211,7 @@ func naiveSuggest(t testing.TB, r *Report, open []naiveSuggestion, ks []*kernels
 			if err != nil {
 				t.Fatal(err)
 			}
-			target = &relocate.Target{Vmlinux: b}
-			for _, m := range mods {
-				target.Modules = append(target.Modules, relocate.Module{Name: m.Name, BTF: m.BTF})
-			}
+			target = wholeTarget(b, mods)
 		}
 		var found []string
 		for _, x := range relocate.NewResolver(s.object, target).Suggest(s.relo) {
@@ -311,6 +318,61 @@ func sameReport(t testing.TB, what string, objs []*relocate.Object, ks, whole []
 	from := max(0, i-12)
 	t.Errorf("%s: line %d of the report differs; by single kernels\n%s\nby sets\n%s", what, i+1,
 		strings.Join(x[from:min(i+4, len(x))], "\n"), strings.Join(y[from:min(i+4, len(y))], "\n"))
+}
+
+// sameValues holds what becomes of each relocation on each kernel against the same: value, size and texts, which the
+// report only tells of as far as something is wrong. ks are the kernels to be asked by sets, whole the same to be read.
+func sameValues(t testing.TB, what string, objs []*relocate.Object, ks, whole []*kernels.Kernel) {
+	t.Helper()
+	pool := kernels.NewPool(ks)
+	var targets []*relocate.Target
+	for _, k := range whole {
+		b, mods, err := k.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets = append(targets, wholeTarget(b, mods))
+	}
+	for _, o := range objs {
+		p := newPlan(o)
+		c := newCheck(p, newFacts(pool.NewView()))
+		for _, set := range pool.Parts() {
+			p.resolve(c, set)
+		}
+		for k, target := range targets {
+			for i, want := range naiveResolve(p, target) {
+				if want.Relo == nil {
+					continue
+				}
+				told, values := c.answers[i].told.at(k), c.answers[i].values.at(k)
+				if told == nil || values == nil {
+					t.Fatalf("%s: %s: no answer to relocation %d on %s", what, o.Name, i, ks[k].ID)
+				}
+				isValue := want.Outcome <= relocate.Answered
+				if want.Relo.Kind == relocate.TypeIDTarget {
+					want.Value, want.MemSize = 0, 0
+				}
+				if isValue != (values.Outcome <= relocate.Answered) || isValue && (values.Value != want.Value || values.MemSize != want.MemSize) {
+					t.Errorf("%s: %s: relocation %d on %s is %d in %d bytes, by itself %d in %d", what, o.Name, i, ks[k].ID, values.Value, values.MemSize, want.Value, want.MemSize)
+				}
+				if told.Outcome != want.Outcome || told.Reason != want.Reason || told.Mismatch != want.Mismatch ||
+					isTold(&want) && (told.Detail != want.Detail || !slices.Equal(candidateLines(told), candidateLines(&want))) {
+					t.Errorf("%s: %s: relocation %d on %s: outcome %d, %s, %q, by itself %d, %s, %q", what, o.Name, i, ks[k].ID,
+						told.Outcome, told.Detail, candidateLines(told), want.Outcome, want.Detail, candidateLines(&want))
+				}
+			}
+		}
+	}
+}
+
+// at is the answer of kernel k.
+func (s answerSets) at(k int) *relocate.Result {
+	for i := range s {
+		if s[i].set.Has(k) {
+			return &s[i].result
+		}
+	}
+	return nil
 }
 
 // fixtures are the objects that the repository has: of the rules, the demo, and of relocate's tests in the byte order of

@@ -326,7 +326,7 @@ func (w *world) change(rng *rand.Rand) bool {
 	}
 	s := &w.types[composite]
 	m := &s.members[member]
-	switch rng.IntN(26) {
+	switch rng.IntN(29) {
 	case 0: // something in front
 		s.members = slices.Insert(s.members, rng.IntN(len(s.members)+1), worldMember{name: fmt.Sprint("pad", rng.IntN(4)), typ: w.named(btfinfo.KindInt, "long int")})
 	case 1:
@@ -364,8 +364,11 @@ func (w *world) change(rng *rand.Rand) bool {
 		w.types[any].name += []string{"2", "___v2", "_old"}[rng.IntN(3)]
 	case 10:
 		w.types[any].home = -1
-	case 11: // a second one of the name, perhaps another
+	case 11, 27, 28: // a second one of the name, perhaps another
 		t := w.types[any]
+		if s.name != "" && rng.IntN(3) > 0 {
+			t = *s
+		}
 		t.members, t.values, t.params = slices.Clone(t.members), slices.Clone(t.values), slices.Clone(t.params)
 		switch {
 		case len(t.members) > 1 && rng.IntN(2) == 0:
@@ -442,6 +445,14 @@ func (w *world) change(rng *rand.Rand) bool {
 		w.types[fun].vlen = rng.IntN(2)
 	case 25: // a tag of another kind, and one on a member
 		w.add(worldType{kind: btfinfo.KindDeclTag, name: "other", home: s.home, to: composite, extra: uint32(rng.IntN(2)) - 1})
+	case 26: // 32 bits, or 64 again
+		for i := range w.types {
+			// All at once: which of several says what a pointer has depends on ids, which an archive does not keep.
+			if t := &w.types[i]; t.kind == btfinfo.KindInt && strings.Contains(t.name, "long") && !strings.Contains(t.name, "long long") {
+				t.size = 12 - t.size
+				t.extra = t.extra&^0xff | 8*t.size
+			}
+		}
 	}
 	return w.sound()
 }

@@ -52,7 +52,8 @@ var longNames = [...]string{
 
 // PointerSize guesses the size of a kernel's pointers in bytes, as determine_ptr_size does: it is that of the integer with
 // the smallest id that has 4 or 8 bytes and is called long; 8 where there is none. The names are looked up, because
-// recent kernels sort their types by name, and have most of them before "long".
+// recent kernels sort their types by name, and have most of them before "long". A kernel out of an archive has no ids of
+// its own: of integers called long in several ways there, which all have one size, any may be the first.
 func PointerSize(b *btfinfo.BTF) uint32 {
 	for b.Base() != nil {
 		b = b.Base()
