@@ -4,18 +4,24 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels"
+	"github.com/corecheck/corecheck/kernels/archive"
 )
 
 const btfLong = `FILE is whatever holds BTF: raw BTF of either byte order, a vmlinux, a module, a BPF object, a boot image, or any of
-these compressed or in a tar archive; the content decides, not the name. With --host there is no FILE: the BTF of the
-running kernel is read.
+these compressed or in a tar archive; the content decides, not the name. Where there is no file of that name it is the ID
+of a kernel that corecheck or your archive has, or the end of one, as in 'kernels show'; id:ID is one even where there is
+such a file. With --host there is no FILE: the BTF of the running kernel is read.
 
 NAME is the name of a type, function or variable, optionally with its kind before it: task_struct, 'struct net',
 'union nf_inet_addr', 'enum rw_hint', 'typedef atomic_t', 'func vfs_read', 'var runqueues'.`
@@ -32,23 +38,27 @@ func newBTFCommand() *cobra.Command {
 
 // btfInput says where the BTF is: the flags that all btf commands have.
 type btfInput struct {
-	Base   string
-	Member string
-	Host   bool
+	archives archiveOptions
+	Base     string
+	Member   string
+	Module   string
+	Host     bool
 }
 
 // AddFlags adds the flags to f.
 func (o *btfInput) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Base, "base", "", "the BTF of the kernel that the module in FILE belongs to: `FILE`")
 	f.StringVar(&o.Member, "member", "", "the file to take from an archive that holds several: `PATH` in it, or the end of it")
+	f.StringVar(&o.Module, "module", "", "the BTF of this module of the kernel whose ID stands for FILE: `NAME`")
 	f.BoolVar(&o.Host, "host", false, "read the running kernel's BTF instead of a FILE")
+	o.archives.AddFlags(f)
 }
 
 // open opens the BTF that args and flags name, and returns the arguments behind it.
 func (o *btfInput) open(command string, args []string) (*btfinfo.BTF, []string, error) {
 	if o.Host {
-		if o.Base != "" || o.Member != "" {
-			return nil, nil, usageError(command, "--base and --member belong to a FILE, --host reads none")
+		if o.Base != "" || o.Member != "" || o.Module != "" {
+			return nil, nil, usageError(command, "--base and --member belong to a FILE and --module to an ID, --host reads none")
 		}
 		f, err := btfinfo.OpenSystem()
 		if err != nil {
@@ -58,6 +68,9 @@ func (o *btfInput) open(command string, args []string) (*btfinfo.BTF, []string, 
 	}
 	if len(args) == 0 {
 		return nil, nil, usageError(command, "needs a FILE, or --host")
+	}
+	if b, ok, err := o.known(command, args[0]); ok || err != nil {
+		return b, args[1:], err
 	}
 	opt := &btfinfo.Options{Member: o.Member}
 	if o.Base != "" {
@@ -72,6 +85,46 @@ func (o *btfInput) open(command string, args []string) (*btfinfo.BTF, []string, 
 		return nil, nil, err
 	}
 	return f.BTF, args[1:], nil
+}
+
+// known is the BTF of the kernel with that ID; ok is false where name is meant as a file.
+func (o *btfInput) known(command, name string) (b *btfinfo.BTF, ok bool, err error) {
+	id, isID := strings.CutPrefix(name, "id:")
+	if !isID {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			if err == nil && o.Module != "" {
+				return nil, false, usageError(command, "--module belongs to the ID of a kernel, and %s is a file", name)
+			}
+			return nil, false, nil
+		}
+	}
+	all, err := o.archives.kernels(command)
+	k, findErr := findKernel(all, id)
+	switch {
+	case findErr == nil && err == nil:
+	case isID || findErr == nil: // what can't be read may have been meant to have that kernel
+		return nil, false, errors.Join(err, findErr)
+	case len(nearIDs(all, id)) == 0:
+		return nil, false, nil // the error about the file says all
+	default:
+		return nil, false, hinted(fmt.Errorf("%s: there is no such file; taken for the ID of a kernel: %v", name, findErr), hintOf(findErr))
+	}
+	if o.Base != "" || o.Member != "" {
+		return nil, false, usageError(command, "--base and --member belong to a file, and %s is a kernel's ID", name)
+	}
+	b, modules, err := k.Load()
+	if err != nil || o.Module == "" {
+		return b, err == nil, err
+	}
+	module := strings.ReplaceAll(o.Module, "-", "_")
+	raw := make([]archive.RawModule, len(modules))
+	for i, m := range modules {
+		if m.Name == module {
+			return m.BTF, true, nil
+		}
+		raw[i].Name = m.Name
+	}
+	return nil, false, withCode(exitUndecided, noModule(k, module, raw))
 }
 
 // inFile adds to an error about what was asked of a BTF which file that was.
@@ -127,6 +180,7 @@ As a list (raw) and as JSON (schema corecheck.btf/v1) the types stand one by one
 		},
 	}
 	opts.AddFlags(cmd.Flags())
+	cmd.ValidArgsFunction = completeIDs(func() ([]*kernels.Kernel, error) { return opts.archives.kernels("") }, true)
 	return cmd
 }
 
@@ -161,12 +215,13 @@ where cache lines of 64 bytes begin, and a summary. Functions are printed as pro
 several types have the name, all are printed.
 
 ` + btfLong,
-		Example: "  corecheck btf show --host request\n  corecheck btf show vmlinuz 'func vfs_read' 'enum rw_hint'",
+		Example: "  corecheck btf show --host request\n  corecheck btf show 6.1.0-50-cloud-amd64 task_struct\n  corecheck btf show vmlinuz 'func vfs_read' 'enum rw_hint'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runBTFShow(cmd.OutOrStdout(), cmd.CommandPath(), opts, args)
 		},
 	}
 	opts.AddFlags(cmd.Flags())
+	cmd.ValidArgsFunction = completeIDs(func() ([]*kernels.Kernel, error) { return opts.archives.kernels("") }, true)
 	return cmd
 }
 
@@ -208,6 +263,7 @@ Of a module's BTF its own types are counted, not those of the kernel.
 		},
 	}
 	opts.AddFlags(cmd.Flags())
+	cmd.ValidArgsFunction = completeIDs(func() ([]*kernels.Kernel, error) { return opts.archives.kernels("") }, true)
 	return cmd
 }
 

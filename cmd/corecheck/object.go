@@ -37,7 +37,8 @@ objects. Of a DIR every file below it is checked that has a BPF object in it.
 
 With --kernels ` + kernels.Grammar + `
 
-Without --kernels every kernel that comes with corecheck is asked, and those of --btf and --host.`,
+Without --kernels every kernel is asked: those that come with corecheck, those of your archive, or of --archive, and those
+of --btf and --host.`,
 		Example: `  corecheck object tool.bpf.o --kernels 5.4..6.8
   corecheck object /usr/sbin/opensnoop -o json
   corecheck object build/ --kernels '>=5.10,!7.0' --require-coverage
@@ -70,7 +71,7 @@ func oneOf(flag, value string, allowed ...string) error {
 }
 
 func runObject(cmd *cobra.Command, args []string, o objectOptions) error {
-	sel, kernelErr := o.kernels.find(cmd.ErrOrStderr())
+	sel, kernelErr := o.kernels.find(cmd.CommandPath(), cmd.ErrOrStderr(), nil)
 	if kernelErr != nil && sel.Coverage.Missing == nil {
 		return kernelErr // the selection itself could not be understood
 	}

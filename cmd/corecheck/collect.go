@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/corecheck/corecheck/kernels/archive"
+	"github.com/corecheck/corecheck/kernels/source"
+)
+
+// minWindow is how long kernels are collected at least before the archive is written. A kill loses what came since.
+const minWindow = 10 * time.Second
+
+// collector puts kernels into an archive as they come, and writes the archive now and then, so that a kill loses little.
+type collector struct {
+	target  *archiveTarget
+	path    string
+	out     io.Writer // gets a line for each kernel once it is in the archive
+	stderr  io.Writer
+	modules source.ModuleFilter
+	window  time.Duration
+
+	added, replaced, unchanged int
+	problems                   []error // kernels that an archive can't hold
+	total                      int     // kernels in the archive, as far as it was written here
+}
+
+// run takes the kernels that produce hands over. The error is produce's, or that of writing the archive, which ends it.
+func (c *collector) run(ctx context.Context, produce func(ctx context.Context, yield func(*archive.Build) error) error) error {
+	if c.window == 0 {
+		c.window = minWindow
+	}
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	builds := make(chan *archive.Build)
+	done := make(chan error, 1)
+	go func() {
+		err := produce(ctx, func(b *archive.Build) error {
+			select {
+			case builds <- b:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		close(builds)
+		done <- err
+	}()
+	for first := range builds {
+		// The lock is held only while there is something to add: the next kernel may be a download away.
+		if err := c.batch(outer, first, builds); err != nil {
+			cancel(err)
+			for range builds { // what was on its way
+			}
+			<-done
+			return err
+		}
+	}
+	return <-done
+}
+
+// batch puts kernels into the archive until no more come or the window is over.
+func (c *collector) batch(ctx context.Context, first *archive.Build, builds <-chan *archive.Build) error {
+	start := time.Now()
+	var collecting time.Duration
+	var lines []string
+	var added, replaced, unchanged, total int
+	err := c.target.update(ctx, c.path, c.stderr, func(w *archive.Writer) error {
+		opened := time.Now()
+		defer func() { collecting = time.Since(opened) }()
+		have := map[string]bool{}
+		for _, k := range w.Kernels() {
+			have[k.ID] = true
+		}
+		over := time.NewTimer(c.window)
+		defer over.Stop()
+		for b, more := first, true; more; {
+			// What neither vmlinux nor the modules have is not in the kernel only if every module was looked at.
+			b.AllModules = b.ModulesRead && c.modules.All()
+			changed, err := w.Add(b)
+			switch {
+			case err != nil:
+				c.problems = append(c.problems, err)
+			case !changed:
+				unchanged++
+				lines = append(lines, "unchanged "+b.ID)
+			case have[b.ID]:
+				replaced++
+				lines = append(lines, "replaced "+b.ID)
+			default:
+				have[b.ID] = true
+				added++
+				lines = append(lines, "added "+b.ID+withoutBTF(b))
+			}
+			select {
+			case b, more = <-builds:
+			case <-over.C:
+				more = false
+			}
+		}
+		if total = len(have); added+replaced == 0 {
+			return errNothingChanged
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.added, c.replaced, c.unchanged, c.total = c.added+added, c.replaced+replaced, c.unchanged+unchanged, total
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(c.out, oneLine(line)); err != nil {
+			return err
+		}
+	}
+	// A large archive takes longer to read and write; at most a fifth of the time goes into that.
+	c.window = max(c.window, 4*(time.Since(start)-collecting))
+	return nil
+}
+
+func withoutBTF(b *archive.Build) string {
+	if b.NoBTF == "" {
+		return ""
+	}
+	return " (no BTF: " + b.NoBTF + ")"
+}
+
+// state says what became of the archive: "FILE has 3 kernels in 1.2 MB"; "" where it was not touched.
+func (c *collector) state() string {
+	st, err := os.Stat(c.path)
+	if errors.Is(err, os.ErrNotExist) || c.total == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s has %s", c.path, count(c.total, "kernel"))
+	if err == nil {
+		text += " in " + byteText(st.Size())
+	}
+	return oneLine(text)
+}
+
+// kernelCounts is "1 kernel added, 2 replaced, 3 unchanged".
+func (c *collector) kernelCounts() string {
+	return fmt.Sprintf("%s added, %d replaced, %d unchanged", count(c.added, "kernel"), c.replaced, c.unchanged)
+}
