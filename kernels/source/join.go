@@ -326,7 +326,7 @@ func (g *group) addModules(b *archive.Build, whole *piece, opt *Options, image *
 	}
 	switch {
 	case opt.Modules.None():
-		k.Missing = append(k.Missing, archive.Missing{Fact: "modules", Reason: "they were not asked for"})
+		k.Missing = append(k.Missing, archive.Missing{Fact: "modules", Reason: noneAsked})
 		return nil
 	case whole.config != nil && whole.config.line("CONFIG_MODULES") != "CONFIG_MODULES=y" && !some:
 		b.ModulesRead = true // it can't have any
@@ -346,7 +346,7 @@ func (g *group) addModules(b *archive.Build, whole *piece, opt *Options, image *
 		k.Missing = append(k.Missing, archive.Missing{Fact: "modules", Reason: fmt.Sprintf(format, args...)})
 	}
 	if !opt.Modules.All() {
-		note("only some were asked for: %d of %d", wanted, seen)
+		note(someAsked+": %d of %d", wanted, seen)
 	}
 	if len(errs) > 0 {
 		b.ModulesRead = false

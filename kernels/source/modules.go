@@ -4,7 +4,24 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/corecheck/corecheck/kernels/archive"
 )
+
+// Why modules are missing that a package has.
+const (
+	noneAsked = "they were not asked for"
+	someAsked = "only some were asked for"
+)
+
+// LeftOut tells that modules are missing because they were not asked for, and that the filter now asks for more: for any
+// where there were none, for all where there were some. Which ones a kernel was asked for is not kept.
+func LeftOut(m archive.Missing, now ModuleFilter) bool {
+	if m.Fact != "modules" || now.None() {
+		return false
+	}
+	return m.Reason == noneAsked || now.All() && strings.HasPrefix(m.Reason, someAsked)
+}
 
 // ModuleFilter tells which modules are read. The zero value takes all.
 type ModuleFilter struct {
