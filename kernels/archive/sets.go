@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -34,6 +35,11 @@ func (r runs) add(k uint32) runs {
 
 // remap returns the set with each index i as to[i]; those that are negative there are left out.
 func (r runs) remap(to []int32) runs {
+	// Sorting what the indices become takes most of the time of writing thousands of kernels; a bit for each does it for all
+	// but small sets.
+	if r.size() >= len(to)/64 {
+		return r.remapBits(to)
+	}
 	var list []uint32
 	for i := 0; i < len(r); i += 2 {
 		for k := r[i]; k < r[i+1]; k++ {
@@ -44,6 +50,34 @@ func (r runs) remap(to []int32) runs {
 	}
 	slices.Sort(list)
 	return runsOf(list)
+}
+
+// remapBits is remap by a bit for each index that there can be.
+func (r runs) remapBits(to []int32) (out runs) {
+	words := make([]uint64, len(to)/64+1)
+	for i := 0; i < len(r); i += 2 {
+		for _, n := range to[r[i]:r[i+1]] {
+			if n >= 0 {
+				words[n/64] |= 1 << (n % 64)
+			}
+		}
+	}
+	in := false // the last run goes on
+	for i, w := range words {
+		for at := 0; at < 64; {
+			// The distance to the next bit that is different.
+			x := w >> at
+			if in {
+				x = ^x
+			}
+			at += min(bits.TrailingZeros64(x), 64-at)
+			if at < 64 {
+				out = append(out, uint32(i*64+at))
+				in = !in
+			}
+		}
+	}
+	return out // the last word has no bit beyond the last index
 }
 
 // runsOf makes a set of an ascending list, in which an index may stand more than once.

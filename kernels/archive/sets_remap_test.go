@@ -1,0 +1,40 @@
+package archive
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// TestRemap holds the two ways of translating a set against a third one.
+func TestRemap(t *testing.T) {
+	t.Parallel()
+	const seed = 11
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 2000 {
+		n := 1 + r.IntN(300)
+		to := make([]int32, n)
+		for i, k := range r.Perm(n) {
+			if to[i] = int32(k); r.IntN(10) == 0 {
+				to[i] = -1
+			}
+		}
+		var set, want []uint32
+		density := r.IntN(11)
+		for k := range n {
+			if r.IntN(10) < density {
+				set = append(set, uint32(k))
+				if to[k] >= 0 {
+					want = append(want, uint32(to[k]))
+				}
+			}
+		}
+		slices.Sort(want)
+		if got := runsOf(set).remap(to); !slices.Equal(got, runsOf(want)) {
+			t.Fatalf("seed %d: %v by %v is %v, want %v", seed, set, to, got, runsOf(want))
+		}
+		if got := runsOf(set).remapBits(to); !slices.Equal(got, runsOf(want)) {
+			t.Fatalf("seed %d: %v by %v is %v in bits, want %v", seed, set, to, got, runsOf(want))
+		}
+	}
+}
