@@ -39,7 +39,7 @@ const (
 	// Levels of folders: distro, release, arch.
 	hubDepth = 3
 	// Folders and files in all; BTFHub has 120 and 4,300.
-	maxHubFolders = 20_000
+	maxHubFolders = 5_000
 	maxHubFiles   = 1_000_000
 	// Bytes of one listing or list.
 	maxListing = 64 << 20
@@ -279,8 +279,8 @@ func links(u *url.URL, page string) []string {
 			continue // sorting, parent folders, other places
 		}
 		name := strings.TrimSuffix(below, "/")
-		if _, err := insidePath(name); err != nil || strings.Contains(name, "/") || seen[below] {
-			continue
+		if _, err := insidePath(name); err != nil || strings.Contains(name, "/") || name[0] == '.' || seen[below] {
+			continue // hidden ones are no part of the layout, as in folders
 		}
 		seen[below] = true
 		names = append(names, below)

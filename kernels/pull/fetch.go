@@ -299,7 +299,22 @@ func readBTF(ctx context.Context, k *Kernel, file *cached, opt *source.Options) 
 	if build == nil && err == nil {
 		err = &btfinfo.Error{File: k.Packages[0].URI, Off: -1, Msg: "there is no kernel in it"}
 	}
+	rename(err, file.path, k.Packages[0].URI)
 	return build, err
+}
+
+// rename has errors name a file by where it came from, and not by its place in the cache.
+func rename(err error, path, uri string) {
+	switch e := err.(type) {
+	case *btfinfo.Error:
+		if rest, ok := strings.CutPrefix(e.File, path); ok {
+			e.File = uri + rest
+		}
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			rename(one, path, uri)
+		}
+	}
 }
 
 // inPlace is a file that is read where it lies.

@@ -64,8 +64,10 @@ func parseRelease(name string, text []byte) (*release, error) {
 	// The strongest list counts alone: all of them name the same files.
 	for _, algorithm := range []string{"sha512", "sha256"} {
 		if list, ok := p[algorithm]; ok {
-			r.files, err = releaseFiles(name, algorithm, list)
-			return r, err
+			if r.files, err = releaseFiles(name, algorithm, list); err != nil {
+				return nil, err
+			}
+			return r, nil
 		}
 	}
 	return nil, &btfinfo.Error{File: name, Off: -1, Msg: "no SHA256 and no SHA512 of its files, and weaker digests are no proof"}
