@@ -601,6 +601,46 @@ func (l *Lens) HasLike(kind btfinfo.Kind, pattern, prefix string, modules bool, 
 	return false
 }
 
+// Each calls yield with vmlinux's types of these kinds for which named is true of the name, those without a name included,
+// by class and name. It reads every part of their classes.
+func (l *Lens) Each(kinds []btfinfo.Kind, named func(name string) bool, yield func(btfinfo.Type)) {
+	l.narrow(l.j.all)
+	for c := range numClasses {
+		if !wanted(c, kinds) {
+			continue
+		}
+		for i := l.j.a.start[c]; i < l.j.a.start[c]+len(l.j.a.firsts[c]); i++ {
+			b, err := l.j.a.block(i)
+			l.check(err)
+			for n := range b.entries {
+				e := &b.entries[n]
+				if !slices.Contains(kinds, e.kind) || !named(e.name) {
+					continue
+				}
+				x, err := l.load(b, e)
+				l.check(err)
+				for p := range x.places {
+					switch {
+					case x.places[p].home != 0:
+					case e.name != "":
+						if l.alt(&x.places[p], 0) >= 0 {
+							yield(l.typeAt(x, p))
+						}
+					default:
+						// Types without a name share their place.
+						for _, alt := range x.places[p].alts {
+							if has(alt.set, l.cur) {
+								l.narrow(alt.set)
+								yield(l.lazy.BTF().Type(l.lazy.Type(l.put(x, 0, 0, alt.variant))))
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // put writes the words of a definition, and of the types without names in it, and returns where they are.
 func (l *Lens) put(e *lensEntry, home, ord uint32, variant int) uint32 {
 	m := lensReader{l: l, e: e, s: source{b: e.variants[variant].content}, home: home, ord: ord, strs: l.strings[e.b]}
