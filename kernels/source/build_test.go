@@ -394,3 +394,32 @@ func mustModules(t testing.TB, s string) ModuleFilter {
 	}
 	return f
 }
+
+// bomb is a .deb in which a file of n zeros comes before the image.
+func bomb(f *fake, n int64) []byte {
+	var data bytes.Buffer
+	z, err := zstd.NewWriter(&data)
+	if err != nil {
+		panic(err)
+	}
+	w := tar.NewWriter(z)
+	err = w.WriteHeader(&tar.Header{Name: "usr/a", Typeflag: tar.TypeReg, Size: n})
+	for left := n; err == nil && left > 0; {
+		zeros := make([]byte, min(left, 1<<20))
+		left -= int64(len(zeros))
+		_, err = w.Write(zeros)
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		_, err = z.Write(tarFile(packed{path: "boot/vmlinuz-" + f.uname, data: f.vmlinuz()}))
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return arFile("debian-binary", []byte("2.0\n"), "control.tar", tarFile(packed{path: "control", data: []byte("Package: a\nVersion: 1\nArchitecture: amd64\n")}), "data.tar.zst", data.Bytes())
+}

@@ -66,7 +66,7 @@ func parseConfig(text []byte) (*config, error) {
 			option, value = strings.TrimPrefix(option, "# "), "n"
 		}
 		name, ok := strings.CutPrefix(option, "CONFIG_")
-		if !ok || !slices.Contains(configOptions, name) || len(value) > maxPath {
+		if !ok || !slices.Contains(configOptions, name) || len(value) > maxPath || !printable(value) {
 			continue
 		}
 		c.lines = append(c.lines, option+"="+value)
@@ -102,7 +102,7 @@ func (c *config) value(option string) string {
 	return ""
 }
 
-// btfLine is the line that tells whether a kernel has BTF, or that there is none.
+// line tells how an option is set: "CONFIG_DEBUG_INFO_BTF=n", or that the configuration does not have it.
 func (c *config) line(option string) string {
 	if c == nil {
 		return ""

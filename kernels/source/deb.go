@@ -15,7 +15,6 @@ type packageInfo struct {
 	kind         string // "deb", "rpm"
 	name         string
 	version      string // "6.1.176-1"
-	release      string // of an RPM package: what follows the hyphen in version
 	arch         string // as the package has it: "amd64", "x86_64"
 	vendor       string // Debian's Maintainer, RPM's Vendor
 	distribution string // RPM's Distribution
@@ -138,7 +137,7 @@ func (p *packageInfo) parseControl(text string) error {
 	if p.name == "" || p.version == "" || p.arch == "" {
 		return errAt(-1, nil, "the fields Package, Version and Architecture are %q, %q and %q, want all three", p.name, p.version, p.arch)
 	}
-	return nil
+	return checkWords(p.name, p.version, p.arch)
 }
 
 // tarErr is what is wrong with a tar archive after n files, in our words; errors of the layers below pass.

@@ -1,8 +1,8 @@
 // Package source turns what kernels come in into [archive.Build] values: Debian and RPM packages, boot images, folders of
 // modules, BTFHub's folders and tarballs, raw BTF. What a file is, its content decides, never its name alone.
 //
-// Reading has two steps, because distributions split kernels. [ReadPackage] and [ReadFile] give what one input says, a
-// [Part]; [Join] puts together the parts that belong to one kernel:
+// Reading has two steps, because distributions split kernels. [ReadPackage] gives what one package says, a [Part]; [Join] puts
+// together the parts that belong to one kernel:
 //
 //	image, err := source.ReadPackage(ctx, archive.Source{URI: uri, SHA256: sum}, body, opt) // linux-binary-*
 //	modules, err := …                                                                       // linux-modules-*

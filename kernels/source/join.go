@@ -65,8 +65,15 @@ func packageOrSource(b *archive.Build) string {
 // group is the pieces of one kernel.
 type group struct {
 	uname, arch, version string
+	distro, release      string // of BTFHub's folders
 	pieces               []*piece
 	parts                []*Part // by piece
+}
+
+// takes tells that a piece may be of the group's kernel. Distributions of one uname there are many: 5.4.0-42-generic is in two
+// of Ubuntu's releases.
+func (g *group) takes(p *piece, part *Part) bool {
+	return g.uname == p.uname && fits(g.arch, p.arch) && fits(g.version, part.Version) && fits(g.distro, p.distro) && fits(g.release, p.release)
 }
 
 // groupsOf puts pieces together. A piece that does not tell its kernel goes to the only one that there is.
@@ -82,7 +89,7 @@ func groupsOf(parts []*Part) []*group {
 			}
 			var g *group
 			for _, have := range groups {
-				if have.uname == p.uname && fits(have.arch, p.arch) && fits(have.version, part.Version) {
+				if have.takes(p, part) {
 					g = have
 					break
 				}
@@ -92,6 +99,7 @@ func groupsOf(parts []*Part) []*group {
 				groups = append(groups, g)
 			}
 			g.arch, g.version = cmp.Or(g.arch, p.arch), cmp.Or(g.version, part.Version)
+			g.distro, g.release = cmp.Or(g.distro, p.distro), cmp.Or(g.release, p.release)
 			g.pieces, g.parts = append(g.pieces, p), append(g.parts, part)
 		}
 	}
@@ -274,8 +282,11 @@ func (g *group) missing(k *archive.Kernel, fact, name string, opt *Options, imag
 	case image.Kind == "btf":
 		reason = "the source is the kernel's own BTF alone"
 	case image.Kind == "rpm" && fact == "modules":
-		// kernel-core, kernel-rt-core, kernel-64k-core
-		reason = fmt.Sprintf("package %s-modules-core %s %s", strings.TrimSuffix(image.Package, "-core"), image.Version, notGiven)
+		name := strings.TrimSuffix(image.Package, "-core") + "-modules" // of kernel-core, kernel-rt-core, kernel-64k-core
+		if g.hasCoreModules() {
+			name += "-core"
+		}
+		reason = fmt.Sprintf("package %s %s %s", name, image.Version, notGiven)
 	case image.Kind == "deb" && g.split(image):
 		reason = fmt.Sprintf("package %s%s %s", name, g.uname, notGiven)
 	case image.Kind == "deb" || image.Kind == "rpm":
@@ -387,9 +398,12 @@ func (g *group) companion(image *Part) string {
 	return ""
 }
 
-// hasCoreModules tells kernels whose modules are in three packages rather than two. Source: Fedora's kernel.spec, since 6.2
-// ("kernel-modules-core").
+// hasCoreModules tells kernels of which a part of the modules is in a package kernel-modules-core. Source: kernel.spec of Fedora
+// since 6.2, and of RHEL 9 since 9.2.
 func (g *group) hasCoreModules() bool {
+	if strings.Contains(g.uname, ".el9") {
+		return true
+	}
 	v, ok := kernels.VersionFromUname(g.uname)
 	return ok && v.MinorRelease().Compare(kernels.Version{Major: 6, Minor: 2, Patch: kernels.UnknownPatch}) >= 0
 }

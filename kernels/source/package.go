@@ -84,6 +84,9 @@ func packageOf(ctx context.Context, src archive.Source, in *counted, opt *Option
 	}
 	part := &Part{Source: src, Kind: info.kind, Package: info.name, Version: info.version}
 	c := newCollector(ctx, opt, info)
+	if c.failed != nil {
+		return nil, c.failed
+	}
 	if !c.finished() {
 		x := expanders.Get().(*btfinfo.Expander)
 		out := &bounded{r: x, in: in}
@@ -195,13 +198,18 @@ type collector struct {
 	ctx    context.Context
 	opt    *Options
 	info   *packageInfo
-	pieces []*piece // by order of appearance
-	todo   map[string]role
+	pieces []*piece        // by order of appearance
+	todo   map[string]role // what the list of files has of what is wanted, by path
+	others int             // how much of it is no image
 	seen   map[string]bool // paths of what was taken
 	images map[string]*imageJob
+	last   *imageJob // the one that was begun last
 	pool   *modulePool
-	failed error
+	failed error // why the package can't be read on
 }
+
+// maxKernels is how many kernels a package may hold; distributions put one into each.
+const maxKernels = 64
 
 // imageJob is an image that is read beside what comes after it.
 type imageJob struct {
@@ -223,7 +231,13 @@ func newCollector(ctx context.Context, opt *Options, info *packageInfo) *collect
 				continue
 			}
 		}
+		if _, twice := c.todo[p.path]; twice {
+			continue
+		}
 		c.todo[p.path] = p.role
+		if p.role != roleImage {
+			c.others++
+		}
 	}
 	return c
 }
@@ -238,6 +252,12 @@ func (c *collector) piece(uname string) *piece {
 	p := &piece{uname: uname}
 	if arch, ok := kernels.Arch(c.info.arch); ok {
 		p.arch = arch
+	}
+	if len(c.pieces) >= maxKernels {
+		e := errAt(-1, nil, "more than %d kernels are in the package", maxKernels)
+		e.Hint = checkHostile
+		c.failed = e
+		return p
 	}
 	c.pieces = append(c.pieces, p)
 	return p
@@ -266,10 +286,10 @@ func (c *collector) finished() bool {
 		}
 		return true
 	}
-	for path, r := range c.todo {
-		if r != roleImage {
-			return false
-		}
+	if c.others > 0 {
+		return false
+	}
+	for path := range c.todo {
 		if p, _ := placeOf(path); !c.haveImage(p.uname) {
 			return false
 		}
@@ -302,7 +322,7 @@ func (c *collector) file(name string, size int64, link string, r io.Reader) erro
 	if link != "" {
 		if p.role == roleImage {
 			pc := c.piece(p.uname)
-			pc.links = append(pc.links, fmt.Sprintf("%s is a link to %s", p.path, link))
+			pc.links = append(pc.links, fmt.Sprintf("%s is a link to %q", p.path, link))
 		}
 		return nil
 	}
@@ -327,10 +347,18 @@ func (c *collector) file(name string, size int64, link string, r io.Reader) erro
 		}
 		err = c.module(p, size, r)
 	}
+	if err == nil {
+		err = c.failed
+	}
 	if err != nil {
 		return err
 	}
-	delete(c.todo, p.path)
+	if r, listed := c.todo[p.path]; listed {
+		delete(c.todo, p.path)
+		if r != roleImage {
+			c.others--
+		}
+	}
 	if c.finished() {
 		return errEnough
 	}
@@ -361,6 +389,9 @@ func (c *collector) image(p place, size int64, r io.Reader) error {
 	if c.haveImage(p.uname) {
 		return nil
 	}
+	if c.last != nil {
+		<-c.last.done // one at a time is held
+	}
 	before := c.images[p.uname]
 	j := &imageJob{done: make(chan struct{})}
 	read := func(f *btfinfo.File, err error) {
@@ -380,7 +411,7 @@ func (c *collector) image(p place, size int64, r io.Reader) error {
 		}
 		go func() { read(btfinfo.Read(bytes.NewReader(data), size, p.path, nil)) }()
 	}
-	c.images[p.uname] = j
+	c.images[p.uname], c.last = j, j
 	return nil
 }
 

@@ -1,9 +1,12 @@
 package source
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/corecheck/corecheck/btfinfo"
 )
 
 // role is what the path of a file in a package says that the file may be. Whether it is, its content decides.
@@ -41,6 +44,9 @@ func placeOf(name string) (p place, ok bool) {
 		}
 	}
 	p.path = clean[1:]
+	if !printable(p.path) {
+		return p, true // no kernel has such names, and none of it gets into reports
+	}
 	rest, debug := strings.CutPrefix(p.path, "usr/lib/debug/")
 	rest = strings.TrimPrefix(rest, "usr/")
 	dir, base := path.Split(rest)
@@ -73,3 +79,26 @@ func placeOf(name string) (p place, ok bool) {
 	p.uname = uname
 	return p, true
 }
+
+// printable tells text that a terminal shows as it stands.
+func printable(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// checkWords refuses metadata that no package has: words with blanks or signs for a terminal in them.
+func checkWords(words ...string) error {
+	for _, s := range words {
+		if len(s) > maxWord || !printable(s) || strings.ContainsAny(s, " /") {
+			return &btfinfo.Error{Off: -1, Msg: fmt.Sprintf("%q in the package's metadata is no name, version or architecture", s[:min(len(s), maxWord)]), Hint: checkHostile}
+		}
+	}
+	return nil
+}
+
+// maxWord is the longest name or version of a package that is believed, in bytes.
+const maxWord = 256

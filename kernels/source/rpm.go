@@ -289,7 +289,9 @@ func readRPM(in *counted) (p *packageInfo, files []rpmFile, err error) {
 		e.Hint = "unpack it, and name the folder"
 		return nil, nil, e
 	}
-	p.release = release
+	if err := checkWords(p.name, version, release, p.arch); err != nil {
+		return nil, nil, err
+	}
 	p.version = version + "-" + release
 	epoch, err := h.numbers(rpmEpoch)
 	if err != nil {

@@ -462,6 +462,9 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", tt.path, p, ok)
 		}
 	}
+	if p, ok := placeOf("boot/vmlinuz-6.1\x1b[31m"); !ok || p.role != roleNone {
+		t.Errorf("a name with signs for a terminal is %+v, %v", p, ok)
+	}
 	for _, path := range []string{"../x", "boot/../../x", "lib/modules/.."} {
 		if _, ok := placeOf(path); ok {
 			t.Errorf("%s is said to stay in the package", path)
@@ -564,6 +567,9 @@ func TestReadFiles(t *testing.T) {
 	write(t, dir, "hub/centos/8/aarch64/4.18.0-147.el8.aarch64.btf.tar.xz", compress("xz", tarFile(packed{path: "4.18.0-147.el8.aarch64.btf", data: f.btf()})))
 	write(t, dir, "hub/android/common-android12-5.10/a12-5.10-2021-09-arm64.btf", f.btf())
 	write(t, dir, "hub/android/common-android12-5.10/a12-5.10-2021-09-arm64.btf.xz", []byte("compressed, and not read"))
+	write(t, dir, "many/ubuntu/18.04/x86_64/5.4.0-42-generic.btf", f.btf())
+	write(t, dir, "many/ubuntu/20.04/arm64/5.4.0-42-generic.btf", f.btf())
+	write(t, dir, "many/ubuntu/20.04/x86_64/5.4.0-42-generic.btf", f.btf())
 	write(t, dir, "mine.btf", f.btf())
 	write(t, dir, "loose/vmlinuz", f.vmlinuz())
 	write(t, dir, "loose/.config", f.conf())
@@ -586,6 +592,8 @@ func TestReadFiles(t *testing.T) {
 		{"a folder of packages", []string{"debs"}, Options{}, []string{"debian/13/x86_64/7.2.12+deb13-amd64"}, []string{"ext4"}, nil},
 		{"a file named twice", []string{"debs/a.deb", "debs"}, Options{}, []string{"debian/13/x86_64/7.2.12+deb13-amd64"}, []string{"ext4"}, nil},
 		{"BTFHub", []string{"hub"}, Options{}, []string{"android/common-android12-5.10/arm64/a12-5.10-2021-09-arm64", "centos/8/arm64/4.18.0-147.el8.aarch64"}, nil, []string{
+			"config: the source is the kernel's own BTF alone", "modules: the source is the kernel's own BTF alone"}},
+		{"one uname in several releases", []string{"many"}, Options{}, []string{"ubuntu/18.04/x86_64/5.4.0-42-generic", "ubuntu/20.04/arm64/5.4.0-42-generic", "ubuntu/20.04/x86_64/5.4.0-42-generic"}, nil, []string{
 			"config: the source is the kernel's own BTF alone", "modules: the source is the kernel's own BTF alone"}},
 		{"a tarball", []string{"hub/centos/8/aarch64/4.18.0-147.el8.aarch64.btf.tar.xz"}, Options{}, []string{"centos/8/arm64/4.18.0-147.el8.aarch64"}, nil, []string{
 			"config: the source is the kernel's own BTF alone", "modules: the source is the kernel's own BTF alone"}},
@@ -690,7 +698,6 @@ func TestBadPackages(t *testing.T) {
 	unlisted := func(files ...packed) []byte {
 		return debSpec{name: "linux-image-x", version: "6.1.176-1", arch: "amd64", compression: "zst", unlisted: true, files: files}.build()
 	}
-	bomb := unlisted(packed{path: "usr/a", data: make([]byte, 300<<20)}, image)
 	huge := tarFile(packed{path: "usr/a", data: []byte("x")})
 	copy(huge[512+124:], "77777777777\x00") // the size of usr/a: 8 GiB, with the old checksum
 	for name, tt := range map[string]struct {
@@ -717,10 +724,13 @@ func TestBadPackages(t *testing.T) {
 		"image that is a module":    {deb(packed{path: "boot/vmlinuz-6.2", data: f.module("ext4")}), "boot/vmlinuz-6.2"},
 		"configuration that is not": {deb(image, packed{path: "boot/config-" + uname61, data: []byte("text")}), "no configuration of a kernel"},
 		"huge configuration":        {deb(image, packed{path: "boot/config-" + uname61, data: make([]byte, maxConfig+1)}), "the limit is"},
-		"bomb":                      {bomb, "bytes of the package expand to more than"},
+		"bomb":                      {bomb(f, freeExpansion+8<<20), "bytes of the package expand to more than"},
 		"not what is said":          {arFile("debian-binary", []byte("2.0\n"), "control.tar.xz", []byte("no xz")), "control.tar.xz"},
 		"damaged xz":                {bytes.Replace(deb(image), gzipStart, []byte("\xfd7zXZ\x00aaaa"), 1), ""},
 		"tar size":                  {arFile("debian-binary", []byte("2.0\n"), "control.tar", huge), "the tar archive is damaged"},
+		"a name for a terminal":     {control("Package: \x1b[31m\nVersion: 1\nArchitecture: amd64\n"), "is no name, version or architecture"},
+		"many kernels":              {unlisted(manyKernels()...), "more than 64 kernels"},
+		"many kernels, listed":      {deb(manyKernels()...), "more than 64 kernels"},
 		"rpm lead alone":            {[]byte(rpmMagic + "xxxx"), "the lead is not complete"},
 		"rpm source package":        {func() []byte { d := rpm(nil); d[7] = 1; return d }(), "of type 1"},
 		"rpm no source":             {rpm(func(t map[uint32]rpmValue) { delete(t, rpmSourceRPM) }), "names no source package"},
@@ -781,6 +791,15 @@ func TestBadPackages(t *testing.T) {
 	}
 }
 
+// manyKernels are modules of more kernels than a package holds.
+func manyKernels() []packed {
+	var files []packed
+	for i := range maxKernels + 1 {
+		files = append(files, packed{path: fmt.Sprintf("lib/modules/6.1.%d/a.ko", i), data: []byte("x")})
+	}
+	return files
+}
+
 // gzipStart is how the data.tar.gz that compress makes begins; the first in a package is that of control.tar.gz.
 var gzipStart = compress("gz", nil)[:10]
 
@@ -814,7 +833,7 @@ func TestLinks(t *testing.T) {
 			{path: "boot/vmlinuz-" + uname61, kind: kind, link: outside}, {path: "boot/config-" + uname61, data: f.conf()},
 		}}
 		_, err := readPackages(nil, d.build())
-		if want := "boot/vmlinuz-" + uname61 + " is a link to " + outside; err == nil || !strings.Contains(err.Error(), want) {
+		if want := fmt.Sprintf("boot/vmlinuz-%s is a link to %q", uname61, outside); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}
 	}
