@@ -51,7 +51,7 @@ type decomposed struct {
 	defs    []definition
 	content []byte
 	ords    []uint32 // ords[i]: ordinal of own type i
-	// tagNames are the names of the DECL_TAGs, interned, ascending.
+	// tagNames are the names of the DECL_TAGs in the definitions, interned, ascending.
 	tagNames []uint32
 }
 
@@ -77,6 +77,9 @@ func decompose(b *btfinfo.BTF, base *decomposed, in *interner) (*decomposed, err
 		k := t.Kind()
 		switch k {
 		case btfinfo.KindDeclTag:
+			if t.Ref() < first {
+				continue // a module that tags a type of vmlinux: no compiler does, and the type is vmlinux's
+			}
 			c.tags[t.Ref()] = append(c.tags[t.Ref()], tag{in.id(t.Name()), t.KindFlag(), t.Component()})
 			continue
 		case btfinfo.KindStruct, btfinfo.KindUnion:
@@ -103,15 +106,10 @@ func decompose(b *btfinfo.BTF, base *decomposed, in *interner) (*decomposed, err
 		seen[key]++
 	}
 	for _, list := range c.tags {
-		for _, g := range list {
-			d.tagNames = append(d.tagNames, g.name)
-		}
 		slices.SortFunc(list, func(a, b tag) int {
 			return cmp.Or(cmp.Compare(a.component, b.component), cmp.Compare(in.list[a.name], in.list[b.name]), boolCompare(a.flag, b.flag))
 		})
 	}
-	slices.Sort(d.tagNames)
-	d.tagNames = slices.Compact(d.tagNames)
 	for i := range n {
 		t := b.Type(first + btfinfo.ID(i))
 		named := hasName(t)
@@ -130,6 +128,8 @@ func decompose(b *btfinfo.BTF, base *decomposed, in *interner) (*decomposed, err
 		}
 		d.defs = append(d.defs, def)
 	}
+	slices.Sort(d.tagNames)
+	d.tagNames = slices.Compact(d.tagNames)
 	return d, nil
 }
 
@@ -211,6 +211,7 @@ func (c *composer) body(t btfinfo.Type, depth int) error {
 		c.num(boolNum(t.KindFlag() && flagged(k)))
 		c.num(uint64(len(tags)))
 		for _, g := range tags {
+			c.d.tagNames = append(c.d.tagNames, g.name)
 			c.num(uint64(g.name))
 			c.num(boolNum(g.flag))
 			c.num(uint64(g.component + 1))
@@ -293,6 +294,8 @@ func (c *composer) body(t btfinfo.Type, depth int) error {
 			before = v.Off
 			c.num(uint64(v.Size))
 		}
+	case btfinfo.KindDeclTag: // goes with the type that it is on; the kernel refuses BTF that refers to one
+		return &btfinfo.Error{Section: ".BTF", Off: -1, Msg: fmt.Sprintf("a type refers to [%d] DECL_TAG, which is none", t.ID())}
 	}
 	return nil
 }

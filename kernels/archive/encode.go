@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -413,6 +414,16 @@ func indexPart(firsts [numClasses][]string) []byte {
 	return b
 }
 
+// encoders are kept: their tables take 40 MB. One goroutine per encoder, no checksum: parts have their own. The result
+// depends on neither.
+var encoders = sync.Pool{New: func() any {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	if err != nil {
+		return err
+	}
+	return enc
+}}
+
 // pack compresses parts, in parallel. A part that the old archive has in the same section with the same content is taken from it.
 func pack(raw [][]byte, old *Archive, tag string) ([][]byte, error) {
 	out := make([][]byte, len(raw))
@@ -427,7 +438,6 @@ func pack(raw [][]byte, old *Archive, tag string) ([][]byte, error) {
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(raw)) {
 		wg.Go(func() {
-			var enc *zstd.Encoder
 			for i := range next {
 				for _, p := range bySize[len(raw[i])] {
 					if b, err := old.read(p); err == nil && bytes.Equal(b, raw[i]) {
@@ -438,13 +448,13 @@ func pack(raw [][]byte, old *Archive, tag string) ([][]byte, error) {
 				if out[i] != nil || errs[i] != nil {
 					continue
 				}
-				if enc == nil {
-					// One goroutine per encoder, no checksum: parts have their own. The result does not depend on either.
-					if enc, errs[i] = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false)); errs[i] != nil {
-						continue
-					}
+				enc, ok := encoders.Get().(*zstd.Encoder)
+				if !ok {
+					errs[i] = errors.New("zstd can't be set up")
+					continue
 				}
 				out[i] = enc.EncodeAll(raw[i], make([]byte, 0, len(raw[i])/4))
+				encoders.Put(enc)
 			}
 		})
 	}

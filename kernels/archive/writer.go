@@ -105,6 +105,9 @@ func (w *Writer) Add(b *Build) (changed bool, err error) {
 		if vmlinux, err = decompose(b.BTF, nil, w.in); err != nil {
 			return false, fmt.Errorf("%s: %w", b.ID, err)
 		}
+		if len(vmlinux.defs) == 0 {
+			return false, &btfinfo.Error{File: b.ID, Section: ".BTF", Off: -1, Msg: "has no type with a name"}
+		}
 		rec.tags = vmlinux.tagNames
 	}
 	homes := make(map[uint32]bool)
