@@ -32,8 +32,8 @@ type pkg struct {
 	sum     string // SHA-256 of the file, in hex
 }
 
-// packageName splits the names of Debian's kernel packages. Up to 6.18 linux-image-* has all of a kernel; from 6.19 on its
-// image is in linux-binary-*, its modules in linux-modules-*, its configuration in linux-base-*, and linux-image-* is empty.
+// packageName splits the names of Debian's kernel packages. Up to 6.18 linux-image-* has all of a kernel; from 6.19 on
+// its image is in linux-binary-*, its modules in linux-modules-*, its configuration in linux-base-*.
 var packageName = regexp.MustCompile(`^linux-(image|binary|modules|base)-([0-9][A-Za-z0-9.+~-]*)$`)
 
 func (p pkg) part() string  { return packageName.FindStringSubmatch(p.name)[1] }
@@ -182,7 +182,8 @@ func group(list []pkg) (places []place, of map[place][]*kernel, err error) {
 			}
 			of[at] = append(of[at], k)
 		case k.packages[0].suite != p.suite:
-			return nil, nil, fmt.Errorf("%s: %s is of %s, %s of %s", k.id, k.packages[0].name, k.packages[0].suite, p.name, p.suite)
+			return nil, nil, fmt.Errorf("%s: %s is of %s, %s of %s",
+				k.id, k.packages[0].name, k.packages[0].suite, p.name, p.suite)
 		case k.packages[0].version != p.version:
 			return nil, nil, fmt.Errorf("%s: %s has version %s, %s has %s",
 				k.id, k.packages[0].name, k.packages[0].version, p.name, p.version)

@@ -2,15 +2,16 @@
 //
 //	go run ./kernels/embedded/build [-newest] [-o FILE]
 //
-// Packages are fetched with the machine's own apt (kernels/embedded/fetch.sh), three suites at once, held against the list's digests,
-// read and deleted; 600 MB in $TMPDIR are enough. The same packages give the same bytes.
+// Packages are fetched with the machine's own apt (kernels/embedded/fetch.sh), three suites at once, held against the
+// list's digests, read and deleted; 600 MB in $TMPDIR are enough. The same packages give the same bytes.
 //
-// Debian keeps the packages of its security suites and backports only for some weeks. A kernel of which a package can't be had
-// any more stays as it is in the archive that is there, and is named; one that is not in it either is an error, and then
-// nothing is written. Kernels of the archive that the list has no longer are left out.
+// Debian keeps the packages of its security suites and backports only for some weeks. A kernel of which a package can't
+// be had any more stays as it is in the archive that is there, and is named; one that is not in it either is an error,
+// and then nothing is written. Kernels of the archive that the list has no longer are left out.
 //
-// With -newest, packages.list first gets what Debian has become newer since: of every suite, architecture and flavour in
-// the list the newest kernel of each series, new series included. What is to go, the reader of the diff decides: the archive has a limit.
+// With -newest, packages.list first gets what Debian has become newer since: of every suite, architecture and flavour
+// in the list the newest kernel of each series, new series included. What is to go, the reader of the diff decides:
+// the archive has a limit.
 package main
 
 import (
