@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
 )
@@ -201,6 +202,7 @@ func (r *reporter) addObject(o *relocate.Object, hits []*hit) {
 func (r *reporter) suggest() {
 	slices.SortStableFunc(r.open, func(a, b suggestion) int { return cmp.Compare(a.kernel, b.kernel) })
 	v := r.pool.NewView()
+	near := newNearNames(v)
 	for len(r.open) > 0 {
 		k, n := r.open[0].kernel, 0
 		for n < len(r.open) && r.open[n].kernel == k {
@@ -210,13 +212,46 @@ func (r *reporter) suggest() {
 		one.Add(k)
 		v.Classes(one, func() { // of one that can't be read any more the hints stay as they are
 			target := newFacts(v).target()
-			target.All = sync.OnceValue(v.Whole)
+			target.All, target.Near = sync.OnceValue(v.Whole), near.of
 			for _, s := range r.open[:n] {
 				r.improve(&s, target)
 			}
 		}, func(kernels.Set) {})
 		r.open = r.open[n:]
 	}
+}
+
+// nearNames finds names that are near others, in names that are read once for all kernels of one part of the pool.
+type nearNames struct {
+	v     *kernels.View
+	part  []int // by kernel
+	cur   int
+	names map[btfinfo.Kind][]string
+}
+
+func newNearNames(v *kernels.View) *nearNames {
+	n := &nearNames{v: v, part: make([]int, len(v.Pool().Kernels())), cur: -1}
+	for i, set := range v.Pool().Parts() {
+		set.Each(func(k int) { n.part[k] = i })
+	}
+	return n
+}
+
+func (n *nearNames) of(kind btfinfo.Kind, want string) (found []string) {
+	if p := n.part[n.v.Index()]; p != n.cur {
+		n.cur, n.names = p, make(map[btfinfo.Kind][]string)
+	}
+	names, ok := n.names[kind]
+	if !ok {
+		n.v.Names(kind, func(name string) { names = append(names, strings.Clone(name)) })
+		n.names[kind] = names
+	}
+	for _, name := range names {
+		if relocate.Near(want, btfinfo.EssentialName(name)) {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 // improve adds what may have been meant to the hint of a finding.

@@ -55,10 +55,13 @@ func (s archived) join(p *Pool, set Set) answers {
 		to[i] = -1
 	}
 	set.Each(func(k int) { to[p.kernels[k].index] = int32(k) })
-	return archivedAnswers{s.a.Join(to, len(p.kernels))}
+	return archivedAnswers{s.a.Join(to, len(p.kernels)), s.a}
 }
 
-type archivedAnswers struct{ join *archive.Join }
+type archivedAnswers struct {
+	join *archive.Join
+	a    *archive.Archive
+}
 
 func (x archivedAnswers) having(kind btfinfo.Kind, name string) Set {
 	b, err := x.join.Having(kind, name)
@@ -69,11 +72,14 @@ func (x archivedAnswers) having(kind btfinfo.Kind, name string) Set {
 }
 
 func (x archivedAnswers) asker(narrow func(Set)) asker {
-	return archivedAsker{x.join.NewLens(func(b archive.Bitmap) { narrow(b) }, func(err error) { panic(&readError{err}) })}
+	return archivedAsker{x.join.NewLens(func(b archive.Bitmap) { narrow(b) }, func(err error) { panic(&readError{err}) }), x.a}
 }
 
 // archivedAsker is a Lens as an asker.
-type archivedAsker struct{ lens *archive.Lens }
+type archivedAsker struct {
+	lens *archive.Lens
+	a    *archive.Archive
+}
 
 func (x archivedAsker) enter(k int) error {
 	x.lens.Enter(k)
@@ -93,4 +99,10 @@ func (x archivedAsker) moduleTypes(name string, yield func(module string, t btfi
 
 func (x archivedAsker) hasLike(kind btfinfo.Kind, pattern string, modules bool) bool {
 	return x.lens.HasLike(kind, pattern, GlobPrefix(pattern), modules, func(name string) bool { return Glob(pattern, name) })
+}
+
+func (x archivedAsker) names(kind btfinfo.Kind, yield func(name string)) {
+	if err := x.a.Names(kind, yield); err != nil {
+		panic(&readError{err})
+	}
 }

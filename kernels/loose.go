@@ -140,3 +140,13 @@ func (a *looseAsker) bearers(tag string) map[taggedType]bool {
 	a.tags[tag] = m
 	return m
 }
+
+func (a *looseAsker) names(kind btfinfo.Kind, yield func(name string)) {
+	a.narrow()
+	b := a.vmlinux
+	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
+		if t := b.Type(id); t.Kind() == kind && t.Name() != "" {
+			yield(t.Name())
+		}
+	}
+}

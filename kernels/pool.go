@@ -59,6 +59,7 @@ type asker interface {
 	hasLike(kind btfinfo.Kind, pattern string, modules bool) bool
 	tagged(t btfinfo.Type, tag string) bool
 	anyTagged(tag string) bool
+	names(kind btfinfo.Kind, yield func(name string))
 }
 
 // readError is the panic of an asker in the midst of a read; Classes turns it into the error of a kernel.
@@ -286,6 +287,10 @@ func (v *View) Whole() *btfinfo.BTF {
 	}
 	return b
 }
+
+// Names calls yield with the names that types of this kind may have in vmlinux, and perhaps with others: those of all kernels
+// of the archive. They are to be looked up in BTF before they are believed, and copied if they are kept.
+func (v *View) Names(kind btfinfo.Kind, yield func(name string)) { v.asker().names(kind, yield) }
 
 // ModuleTypes calls yield for each type in the modules' own BTF whose essential name is name, module by module, until
 // yield returns false.

@@ -11,8 +11,11 @@ type Target struct {
 	ModuleTypes func(name string, yield func(module string, t btfinfo.Type) bool)
 	// PointerSize is what the function of that name says of Vmlinux; 0: it is called.
 	PointerSize uint32
-	// All, where it is set, returns what Vmlinux is with all of its types: Vmlinux may only have those that were looked up.
-	All func() *btfinfo.BTF
+	// All and Near, where they are set, help (*Resolver).Suggest with a Vmlinux that only has the types that were looked up.
+	// All returns it with all of its types. Near returns names that are near want (see the function of that name) and that
+	// types of the kind may have; each is looked up before it is believed.
+	All  func() *btfinfo.BTF
+	Near func(kind btfinfo.Kind, want string) []string
 }
 
 func (t *Target) all() *btfinfo.BTF {

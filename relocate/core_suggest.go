@@ -37,7 +37,7 @@ func (r *Resolver) Suggest(relo *Relo) []Suggestion {
 	var all []guess
 	switch {
 	case len(cands) == 0:
-		all = suggestTypes(spec, r.target.all())
+		all = suggestTypes(spec, r.target)
 	case spec.Kind.IsEnumval():
 		all = suggestEnumerators(spec, r.target.all())
 	case spec.Kind.IsField():
@@ -59,19 +59,35 @@ func (r *Resolver) Suggest(relo *Relo) []Suggestion {
 }
 
 // suggestTypes finds types of the same kind with a similar name.
-func suggestTypes(spec *Spec, b *btfinfo.BTF) (all []guess) {
+func suggestTypes(spec *Spec, target *Target) (all []guess) {
 	want, kind := spec.EssentialName(), spec.RootKind()
-	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
-		t := b.Type(id)
+	b := target.Vmlinux
+	add := func(t btfinfo.Type) {
 		if !coreKinds(t.Kind(), kind) {
-			continue
+			return
 		}
 		name := t.Name()
 		if name == "" || name == want {
-			continue
+			return
 		}
 		if d, ok := near(want, btfinfo.EssentialName(name)); ok {
 			all = append(all, guess{Suggestion{t.Kind().Tag() + btfinfo.EssentialName(name), "similar name"}, d})
+		}
+	}
+	if target.Near == nil {
+		for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
+			add(b.Type(id))
+		}
+		return all
+	}
+	for k := btfinfo.KindInt; k <= btfinfo.KindEnum64; k++ {
+		if !coreKinds(k, kind) {
+			continue
+		}
+		for _, name := range target.Near(k, want) {
+			for _, id := range b.Named(name, k) {
+				add(b.Type(id))
+			}
 		}
 	}
 	return all
@@ -185,6 +201,12 @@ func (s *searcher) judge(m btfinfo.Member, path string, level int) {
 }
 
 func lastWord(name string) string { return name[strings.LastIndexByte(name, '_')+1:] }
+
+// Near tells whether two names without flavours differ by so few letters that one may be the other renamed.
+func Near(a, b string) bool {
+	_, ok := near(a, b)
+	return ok
+}
 
 // near tells whether two names differ by so few letters that one may be the other renamed: at most 3, and at most a
 // quarter of the longer one.
