@@ -1,0 +1,337 @@
+package archive
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/corecheck/corecheck/btfinfo"
+)
+
+// sameTypes compares what two BTFs have of each name.
+func sameTypes(t *testing.T, what string, got, want *btfinfo.BTF) {
+	t.Helper()
+	var r renderer
+	x, y := r.everything(got), r.everything(want)
+	for _, key := range slices.Sorted(maps.Keys(y)) {
+		if !slices.Equal(x[key], y[key]) {
+			t.Errorf("%s: %s:\n got %d %q\nwant %d %q", what, key, len(x[key]), x[key], len(y[key]), y[key])
+			return
+		}
+	}
+	for key := range x {
+		if y[key] == nil {
+			t.Errorf("%s: %s was not there", what, key)
+			return
+		}
+	}
+}
+
+// sameBuild compares a kernel out of an archive with the one that was added.
+func sameBuild(t *testing.T, got, want *Build) {
+	t.Helper()
+	if g, w := appendKernel(nil, &got.Kernel), appendKernel(nil, &want.Kernel); !bytes.Equal(g, w) {
+		t.Errorf("%s: description\n got %q\nwant %q", want.ID, g, w)
+	}
+	if got.ModulesRead != want.ModulesRead || got.AllModules != want.AllModules || len(got.Modules) != len(want.Modules) {
+		t.Fatalf("%s: %d modules (read %v, all %v), want %d (%v, %v)", want.ID, len(got.Modules), got.ModulesRead, got.AllModules,
+			len(want.Modules), want.ModulesRead, want.AllModules)
+	}
+	if (got.BTF == nil) != (want.BTF == nil) {
+		t.Fatalf("%s: BTF %v, want %v", want.ID, got.BTF != nil, want.BTF != nil)
+	}
+	if want.BTF == nil {
+		return
+	}
+	if got.BTF.ByteOrder() != want.BTF.ByteOrder() {
+		t.Errorf("%s: byte order %v, want %v", want.ID, got.BTF.ByteOrder(), want.BTF.ByteOrder())
+	}
+	sameTypes(t, want.ID, got.BTF, want.BTF)
+	mods := slices.Clone(want.Modules)
+	slices.SortFunc(mods, func(a, b Module) int { return cmp.Compare(a.Name, b.Name) })
+	for i, m := range mods {
+		if got.Modules[i].Name != m.Name {
+			t.Fatalf("%s: module %q, want %q", want.ID, got.Modules[i].Name, m.Name)
+		}
+		sameTypes(t, want.ID+" "+m.Name, got.Modules[i].BTF, m.BTF)
+	}
+}
+
+// TestRoundTripRandom: random kernels come out as they went in, and going in again makes the same archive.
+func TestRoundTripRandom(t *testing.T) {
+	t.Parallel()
+	seed := testSeed(t)
+	for i := range 1000 {
+		rng := rand.New(rand.NewPCG(seed, uint64(i)))
+		list := randomKernels(rng, 1+rng.IntN(8))
+		data := encodeBytes(t, list...)
+		a, err := OpenBytes("random", data)
+		if err != nil {
+			t.Fatalf("seed %d, case %d: %v", seed, i, err)
+		}
+		if err := a.Verify(); err != nil {
+			t.Fatalf("seed %d, case %d: %v", seed, i, err)
+		}
+		w := NewWriter()
+		for _, want := range list {
+			n, ok := a.Index(want.ID)
+			if !ok {
+				t.Fatalf("seed %d, case %d: no %s", seed, i, want.ID)
+			}
+			got, err := a.Build(n)
+			if err != nil {
+				t.Fatalf("seed %d, case %d: %v", seed, i, err)
+			}
+			sameBuild(t, got, want)
+			if _, err := w.Add(got); err != nil {
+				t.Fatalf("seed %d, case %d: %v", seed, i, err)
+			}
+		}
+		again, err := w.Encode(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(again, data) {
+			t.Errorf("seed %d, case %d: what was exported makes another archive", seed, i)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d, case %d", seed, i)
+		}
+	}
+}
+
+func testSeed(t testing.TB) uint64 {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return seed
+}
+
+// embeddedKernels are the kernels that corecheck carries.
+func embeddedKernels(t testing.TB) []*Build {
+	t.Helper()
+	var out []*Build
+	if data, err := os.ReadFile("../embedded/kernels.ccar"); err == nil {
+		a, err := OpenBytes("embedded", data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range a.Len() {
+			b, err := a.Build(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, b)
+		}
+		return out
+	}
+	files, err := filepath.Glob("../embedded/*.btf.zst")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no embedded kernels: %v", err)
+	}
+	dec, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.Close()
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := dec.DecodeAll(data, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := btfinfo.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		uname := strings.TrimSuffix(filepath.Base(f), ".btf.zst")
+		out = append(out, &Build{Kernel: Kernel{ID: "debian/x/x86_64/" + uname, Distro: "debian", Release: "x", Arch: "x86_64", Uname: uname}, BTF: b})
+	}
+	return out
+}
+
+// btfhubKernels are those of BTFHub's archive beside the checkout.
+func btfhubKernels(t testing.TB) []*Build {
+	t.Helper()
+	const dir = "../../../shared/btfhub"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("no ../shared/btfhub beside the checkout: kernels of BTFHub are not tried")
+	}
+	var out []*Build
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.Contains(path, ".btf") {
+			return err
+		}
+		f, err := btfinfo.Open(path, nil)
+		if err != nil {
+			return err
+		}
+		name := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".tar.xz"), ".btf")
+		rel, err := filepath.Rel(dir, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		p := strings.Split(rel, string(filepath.Separator))
+		if len(p) != 3 {
+			p = []string{"a", "b", "c"}
+		}
+		k := Kernel{Distro: p[0], Release: p[1], Arch: p[2], Uname: name}
+		k.ID = strings.Join([]string{k.Distro, k.Release, k.Arch, k.Uname}, "/")
+		out = append(out, &Build{Kernel: k, BTF: f.BTF})
+		return nil
+	})
+	if err != nil || len(out) == 0 {
+		t.Fatalf("%d kernels in %s: %v", len(out), dir, err)
+	}
+	return out
+}
+
+// TestRoundTripKernels: real kernels come out of an archive as they went in.
+func TestRoundTripKernels(t *testing.T) {
+	for _, set := range []struct {
+		name string
+		get  func(testing.TB) []*Build
+	}{{"embedded", embeddedKernels}, {"btfhub", btfhubKernels}} {
+		t.Run(set.name, func(t *testing.T) {
+			t.Parallel()
+			list := set.get(t)
+			if testing.Short() {
+				list = list[:3]
+			}
+			data := encodeBytes(t, list...)
+			a, err := OpenBytes(set.name, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Verify(); err != nil {
+				t.Fatal(err)
+			}
+			w := NewWriter()
+			dir := t.TempDir()
+			for n, want := range list {
+				i, ok := a.Index(want.ID)
+				if !ok {
+					t.Fatalf("no %s", want.ID)
+				}
+				got, err := a.Build(i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sameBuild(t, got, want)
+				if _, err := w.Add(got); err != nil {
+					t.Fatal(err)
+				}
+				// C and bpftool take a second each: one kernel in four of each set is enough to see what all have.
+				if want.BTF == nil || n%4 != 0 {
+					continue
+				}
+				if g, w := sortedC(t, got.BTF), sortedC(t, want.BTF); !slices.Equal(g, w) {
+					t.Errorf("%s: the C of the export differs: %s", want.ID, firstDifference(g, w))
+				}
+				bpftoolReads(t, a, i, dir)
+			}
+			again, err := w.Encode(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(again, data) {
+				t.Errorf("what was exported makes another archive: %d bytes, want %d", len(again), len(data))
+			}
+			t.Logf("%d kernels in %d bytes", len(list), len(data))
+		})
+	}
+}
+
+// isDeclaration finds lines that only say that there is a struct: which are needed depends on the order of types.
+var isDeclaration = regexp.MustCompile(`^(struct|union|enum) \w+;$`)
+
+// isNumber finds what the second of one name is called beside it: which is the second depends on that order, too.
+var isNumber = regexp.MustCompile(`___\d+\b`)
+
+// sortedC are the lines of a BTF in C, sorted: the order of types is another one in an export.
+func sortedC(t testing.TB, b *btfinfo.BTF) []string {
+	t.Helper()
+	var s bytes.Buffer
+	if err := btfinfo.DumpC(&s, b, btfinfo.DumpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lines := slices.DeleteFunc(strings.Split(s.String(), "\n"), func(line string) bool { return line == "" || isDeclaration.MatchString(line) })
+	for i := range lines {
+		lines[i] = isNumber.ReplaceAllString(lines[i], "")
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func firstDifference(a, b []string) string {
+	i := 0
+	for i < min(len(a), len(b)) && a[i] == b[i] {
+		i++
+	}
+	return fmt.Sprintf("%d lines, want %d, from %q, want %q", len(a), len(b), a[i:min(i+2, len(a))], b[i:min(i+2, len(b))])
+}
+
+// bpftoolReads holds bpftool's parser, libbpf's, against an export: it has to take it, and see as many types.
+func bpftoolReads(t *testing.T, a *Archive, i int, dir string) {
+	t.Helper()
+	bpftool := "/usr/sbin/bpftool"
+	if _, err := os.Stat(bpftool); err != nil {
+		t.Log("no /usr/sbin/bpftool: it is not asked what it thinks of exports")
+		return
+	}
+	raw, modules, err := a.Raw(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := filepath.Join(dir, "vmlinux.btf")
+	if err := os.WriteFile(base, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, want int, args ...string) {
+		out, err := exec.Command(bpftool, args...).Output()
+		if err != nil {
+			t.Errorf("%s: bpftool %s: %v", what, strings.Join(args, " "), err)
+			return
+		}
+		if n := bytes.Count(out, []byte("\n[")) + boolInt(bytes.HasPrefix(out, []byte("["))); n != want {
+			t.Errorf("%s: bpftool sees %d types, want %d", what, n, want)
+		}
+	}
+	b, err := btfinfo.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(a.Kernel(i).ID, b.NumTypes()-1, "btf", "dump", "file", base, "format", "raw")
+	for _, m := range modules[:min(len(modules), 3)] {
+		s, err := btfinfo.ParseSplit(m.BTF, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "module.btf")
+		if err := os.WriteFile(path, m.BTF, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		check(a.Kernel(i).ID+" "+m.Name, s.NumTypes()-b.NumTypes(), "-B", base, "btf", "dump", "file", path, "format", "raw")
+	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
