@@ -178,18 +178,22 @@ func (a *apt) mirrorTargets() error {
 // configTargets are those of the configuration. A suite that it does not have is asked of the repositories that it has: a machine
 // with bookworm can pull the kernels of trixie.
 func (a *apt) configTargets() error {
+	// What a source is limited to is what the machine can install. Where none is for the architecture that is asked for, all
+	// are asked: kernels of others are read here, not booted.
+	other := func(s AptSource) bool { return len(s.Archs) > 0 && !slices.Contains(s.Archs, a.opt.Arch) }
+	all := slices.DeleteFunc(slices.Clone(a.config.Sources), other)
+	if len(all) == 0 {
+		all = a.config.Sources
+	}
 	var sources []AptSource
-	for _, s := range a.config.Sources {
-		if len(s.Archs) > 0 && !slices.Contains(s.Archs, a.opt.Arch) {
-			continue
-		}
+	for _, s := range all {
 		if len(a.opt.Components) > 0 && len(s.Components) > 0 {
 			s.Components = a.opt.Components
 		}
 		sources = append(sources, s)
 	}
 	if len(sources) == 0 {
-		return &btfinfo.Error{Off: -1, Msg: "apt's configuration has no source of packages for " + a.opt.Arch,
+		return &btfinfo.Error{Off: -1, Msg: "apt's configuration has no source of packages",
 			Hint: "name a repository with --mirror and its suites with --suite"}
 	}
 	chosen := sources
@@ -392,7 +396,7 @@ func (a *apt) readRelease(ctx context.Context, t *aptTarget, dir string) (*relea
 	missing := err
 	name, data, err = get("Release")
 	if isNotThere(err) {
-		return nil, 0, &btfinfo.Error{File: public(&t.base.url), Off: -1, Msg: fmt.Sprintf("no suite %q there", t.source.Suite), Err: missing}
+		return nil, 0, &btfinfo.Error{File: public(&t.base.url), Off: -1, Msg: fmt.Sprintf("no suite %q there", t.source.Suite), Err: missing, Hint: hintOf(missing)}
 	}
 	if err != nil {
 		return nil, 0, err
@@ -566,14 +570,14 @@ func debPackageOf(p paragraph) (*debPackage, error) {
 		return nil, errors.New("no Version")
 	}
 	if _, err := insidePath(d.filename); err != nil {
-		return nil, fmt.Errorf("Filename: %w", err)
+		return nil, fmt.Errorf("its Filename: %w", err)
 	}
 	size, err := strconv.ParseInt(p["size"], 10, 64)
 	if err != nil || size <= 0 {
-		return nil, fmt.Errorf("Size %q is no number of bytes", shorten(p["size"]))
+		return nil, fmt.Errorf("its Size %q is no number of bytes", shorten(p["size"]))
 	}
 	if size > maxPackage {
-		return nil, fmt.Errorf("Size %d, more than the limit of %d", size, int64(maxPackage))
+		return nil, fmt.Errorf("its Size %d, more than the limit of %d", size, int64(maxPackage))
 	}
 	d.size = size
 	for _, algorithm := range []string{"sha512", "sha256"} {

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -583,6 +584,36 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// What is under way ends when the caller gives up, and says so by the caller's own error.
+func TestFetchCancelled(t *testing.T) {
+	t.Parallel()
+	key := newKey(t, "key")
+	m := newMirror(t)
+	var packages []*testDeb
+	for n := range 6 {
+		packages = append(packages, newKernel(fmt.Sprintf("6.1.0-%d-amd64", n), fmt.Sprintf("6.1.%d-1", n)).whole())
+	}
+	newRepo(key, packages...).put(t, m, "debian")
+	p, err := planApt(t, aptOptions(m.URL+"/debian", ringFile(t, false, key)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range p.Kernels[1:] {
+		m.always[strings.TrimPrefix(k.Packages[0].URI, m.URL)] = stall(1000)
+	}
+	cause := errors.New("the user gave up")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	added := 0
+	sum, err := Fetch(ctx, p, FetchOptions{CacheDir: t.TempDir(), Parallel: 3}, func(*Kernel, *archive.Build) error {
+		added++
+		cancel(cause)
+		return nil
+	})
+	if !errors.Is(err, cause) || added != 1 || sum.Time > 10*time.Second {
+		t.Errorf("error %v, %d kernels, %+v", err, added, sum)
+	}
+}
+
 // Suites that can't be read keep others out only where they were asked for by name.
 func TestConfiguredSuites(t *testing.T) {
 	t.Parallel()
@@ -616,6 +647,17 @@ func TestConfiguredSuites(t *testing.T) {
 	}
 	if _, err = plan("bookworm", "bookworm-updates"); err == nil || !strings.Contains(err.Error(), `no suite "bookworm-updates" there`) {
 		t.Errorf("error %v", err)
+	}
+	// A list of mirrors in a file, the first of which is taken; and sources for another architecture, where there are no others.
+	mirrors := filepath.Join(t.TempDir(), "mirrors")
+	if err := os.WriteFile(mirrors, []byte("# mirrors\n"+m.URL+"/debian\tpriority:1\nhttp://other.invalid/\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	config = &AptConfig{Arch: "amd64", Sources: []AptSource{
+		{From: "list:1", URI: "mirror+file://" + mirrors, Suite: "bookworm", Components: []string{"main"}, SignedBy: []string{ring}, Archs: []string{"arm64"}},
+	}}
+	if p, err = plan(); err != nil || len(p.Kernels) != 1 {
+		t.Errorf("mirrors: %v, %v", p, err)
 	}
 	if _, err = plan("sid"); err == nil {
 		t.Error("no error for a suite that is not there")

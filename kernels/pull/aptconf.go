@@ -164,6 +164,9 @@ func aptParts(dir string, extensions ...string) ([]string, error) {
 	if dir == "" {
 		return nil, nil
 	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, nil // "/dev/null" stands for none
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 		return nil, nil

@@ -186,6 +186,9 @@ Acquire::https::Proxy-Auto-Detect=` + root + `/detect
 			t.Errorf("%s: proxy %s, %v, want %s", uri, got, err, want)
 		}
 	}
+	if names, err := aptParts("/dev/null", ".list"); err != nil || names != nil {
+		t.Errorf("/dev/null as a folder of parts: %q, %v", names, err)
+	}
 	if _, err := parseProxy("http://me:se cret@"); err == nil || strings.Contains(err.Error(), "cret") {
 		t.Errorf("error %v", err)
 	}

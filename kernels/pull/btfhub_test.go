@@ -106,7 +106,11 @@ func TestBTFHub(t *testing.T) {
 				t.Fatalf("kernels %q, want %q", ids, tc.want)
 			}
 			cacheDir := t.TempDir()
-			builds, sum := fetchAll(t, p, FetchOptions{CacheDir: cacheDir, RemoveUsed: true})
+			builds, sum := fetchAll(t, p, FetchOptions{CacheDir: cacheDir, RemoveUsed: true, Progress: func(e Event) {
+				if e.AllDone > e.AllTotal {
+					t.Errorf("%d of %d bytes done", e.AllDone, e.AllTotal)
+				}
+			}})
 			if len(sum.Failures) != 0 || sum.Kernels != len(tc.want) {
 				t.Fatalf("%+v", sum)
 			}

@@ -239,6 +239,9 @@ func (f *fetcher) download(ctx context.Context, k *Kernel, p *Package) (*cached,
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.done += n - f.files[p.URI]
+		if p.Size < 0 { // not known beforehand
+			f.total += n - f.files[p.URI]
+		}
 		f.files[p.URI] = n
 		if now := time.Now(); now.Sub(f.last) >= progressInterval || n == p.Size {
 			f.last = now
@@ -347,8 +350,10 @@ func (f *fetcher) finish(e Event, count func()) {
 	defer f.mu.Unlock()
 	count()
 	for _, p := range e.Kernel.Packages {
-		f.done += max(p.Size, 0) - f.files[p.URI]
-		f.files[p.URI] = max(p.Size, 0)
+		if p.Size >= 0 {
+			f.done += p.Size - f.files[p.URI]
+			f.files[p.URI] = p.Size
+		}
 	}
 	f.tell(e)
 }

@@ -52,29 +52,46 @@ func write(t testing.TB, name string, data []byte) {
 	}
 }
 
-// realBTF is a real kernel's BTF, of those that the tests' fixtures or the embedded kernels have.
+// realBTF is a real kernel's BTF, of those that come with corecheck.
 func realBTF(t testing.TB) []byte {
 	t.Helper()
-	found, err := filepath.Glob("../../btfinfo/testdata/*.btf.zst")
-	if more, err2 := filepath.Glob("../embedded/*.btf.zst"); err == nil && err2 == nil {
-		found = append(found, more...)
-	}
-	if len(found) == 0 {
-		t.Skip("no kernel's BTF lies in this source")
-	}
-	data, err := os.ReadFile(found[0])
+	found, err := filepath.Glob("../embedded/*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dec, err := zstd.NewReader(nil)
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range found {
+		if strings.HasSuffix(name, ".btf.zst") {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dec, err := zstd.NewReader(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dec.Close()
+			if data, err = dec.DecodeAll(data, nil); err != nil {
+				t.Fatal(err)
+			}
+			return data
+		}
+		a, err := archive.Open(name)
+		if err != nil {
+			continue // a list, or a program that makes the archive
+		}
+		defer a.Close()
+		for i := range a.Len() {
+			if a.Kernel(i).NoBTF == "" {
+				raw, _, err := a.Raw(i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return raw
+			}
+		}
 	}
-	defer dec.Close()
-	if data, err = dec.DecodeAll(data, nil); err != nil {
-		t.Fatal(err)
-	}
-	return data
+	t.Fatalf("no kernel comes with corecheck: %q", found)
+	return nil
 }
 
 // gpgKey makes a key with gpg in dir/gnupg, and returns the file of its public half.

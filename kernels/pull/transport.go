@@ -123,11 +123,11 @@ func (e *errStatus) Error() string {
 	return fmt.Sprintf("the server answers %d", e.code)
 }
 
-// isNotThere: the server says that it has no such file.
+// isNotThere: the server says that it has no such file. Stores of objects that don't let strangers list say 403 then.
 func isNotThere(err error) bool {
 	var status *errStatus
 	if errors.As(err, &status) {
-		return status.code == http.StatusNotFound || status.code == http.StatusGone
+		return status.code == http.StatusNotFound || status.code == http.StatusGone || status.code == http.StatusForbidden
 	}
 	return errors.Is(err, fs.ErrNotExist)
 }

@@ -310,8 +310,7 @@ func TestCredentials(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 	}))
 	defer other.Close()
-	var first *httptest.Server
-	first = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, word, _ := r.BasicAuth()
 		got <- "first:" + name + ":" + word
 		// By name and by number they are two hosts.
