@@ -7,8 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -27,15 +25,7 @@ func benchDeb(b *testing.B) []byte {
 		}
 		return data
 	}
-	kernels, err := filepath.Glob("../embedded/*.btf.zst")
-	if err != nil || len(kernels) == 0 {
-		b.Skip("no embedded kernel to make a package of")
-	}
-	slices.Sort(kernels)
-	vmlinux, err := btfinfo.Open(kernels[len(kernels)-1], nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	vmlinux := embeddedBTF(b, 1)[0]
 	f := newFake(uname61, "6.1.176-1")
 	// What code compresses to is about half: random bytes, each twice.
 	code := func(n int) []byte {
@@ -45,7 +35,7 @@ func benchDeb(b *testing.B) []byte {
 		copy(text[n/2:], text[:n/2])
 		return text
 	}
-	image := elfFile(f.order, f.machine, section{".text", code(20 << 20)}, section{".rodata", []byte(f.banner)}, section{".BTF", vmlinux.Raw}, section{".data", code(10 << 20)})
+	image := elfFile(f.order, f.machine, section{".text", code(20 << 20)}, section{".rodata", []byte(f.banner)}, section{".BTF", vmlinux.raw}, section{".data", code(10 << 20)})
 	d := wholeDeb(f, "6.1.176-1")
 	d.files = d.files[:3]
 	d.files[2].data = compress("zst", image)

@@ -16,6 +16,8 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/corecheck/corecheck/btfinfo/btfbuild"
+	"github.com/corecheck/corecheck/kernels"
+	"github.com/corecheck/corecheck/kernels/archive"
 )
 
 // section is a section of an ELF file that a test builds.
@@ -422,4 +424,50 @@ func bomb(f *fake, n int64) []byte {
 		panic(err)
 	}
 	return arFile("debian-binary", []byte("2.0\n"), "control.tar", tarFile(packed{path: "control", data: []byte("Package: a\nVersion: 1\nArchitecture: amd64\n")}), "data.tar.zst", data.Bytes())
+}
+
+// realKernel is an embedded kernel and its BTF as bytes.
+type realKernel struct {
+	*kernels.Kernel
+	raw []byte
+}
+
+// embeddedBTF returns n of the embedded x86_64 kernels that have BTF, the newest first, the rest spread over the others.
+func embeddedBTF(t testing.TB, n int) []realKernel {
+	t.Helper()
+	all, err := kernels.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = slices.DeleteFunc(all, func(k *kernels.Kernel) bool { return k.Arch != "x86_64" })
+	slices.Reverse(all)
+	if len(all) < n {
+		t.Fatalf("%d embedded kernels of x86_64, want %d", len(all), n)
+	}
+	var list []realKernel
+	for i := range n {
+		k := all[i*len(all)/n]
+		btf, _, err := k.Load()
+		if err != nil || btf == nil {
+			t.Fatalf("%s: BTF %v, %v", k.ID, btf != nil, err)
+		}
+		w := archive.NewWriter()
+		if _, err := w.Add(&archive.Build{Kernel: archive.Kernel{ID: k.ID, Distro: k.Distro, Release: k.Release, Arch: k.Arch, Uname: k.Uname}, BTF: btf}); err != nil {
+			t.Fatal(err)
+		}
+		data, err := w.Encode(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := archive.OpenBytes("memory", data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _, err := a.Raw(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, realKernel{k, raw})
+	}
+	return list
 }

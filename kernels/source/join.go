@@ -132,10 +132,10 @@ func (g *group) packages() []string {
 
 // build makes the build of a group. It is nil where the kernel can't be told, or its BTF can't be had.
 func (g *group) build(opt *Options) (*archive.Build, []error) {
-	// The image decides; of several, one with BTF.
+	// The image decides; of several, one with BTF, and rather the one that is booted than the one with debug information.
 	image := -1
 	for i, p := range g.pieces {
-		if p.image != nil && (image < 0 || g.pieces[image].image.BTF == nil && p.image.BTF != nil) {
+		if p.image != nil && (image < 0 || p.better(g.pieces[image])) {
 			image = i
 		}
 	}
@@ -178,6 +178,17 @@ func (g *group) build(opt *Options) (*archive.Build, []error) {
 	slices.SortStableFunc(k.Missing, func(a, b archive.Missing) int { return cmp.Compare(a.Fact, b.Fact) })
 	return b, errs
 }
+
+// better tells that the image of p is to be preferred to q's.
+func (p *piece) better(q *piece) bool {
+	if (p.image.BTF != nil) != (q.image.BTF != nil) {
+		return p.image.BTF != nil
+	}
+	return !p.debug() && q.debug()
+}
+
+// debug tells an image that came with debug information.
+func (p *piece) debug() bool { return strings.HasPrefix(p.path, debugFolder) }
 
 // noImage is the error about a kernel whose BTF can't be had.
 func (g *group) noImage(opt *Options) error {
@@ -287,6 +298,8 @@ func (g *group) missing(k *archive.Kernel, fact, name string, opt *Options, imag
 			name += "-core"
 		}
 		reason = fmt.Sprintf("package %s %s %s", name, image.Version, notGiven)
+	case image.Kind == "deb" && g.pieceOf(image).debug():
+		reason = fmt.Sprintf("package %s %s", strings.TrimSuffix(image.Package, "-dbg"), notGiven)
 	case image.Kind == "deb" && g.split(image):
 		reason = fmt.Sprintf("package %s%s %s", name, g.uname, notGiven)
 	case image.Kind == "deb" || image.Kind == "rpm":

@@ -34,6 +34,9 @@ var (
 	moduleRE = regexp.MustCompile(`^(.+)\.ko(?:\.(?:gz|xz|zst))?$`)
 )
 
+// debugFolder is where packages with debug information have their files.
+const debugFolder = "usr/lib/debug/"
+
 // placeOf reads a path in a package: boot/… and lib/modules/UNAME/…, with or without usr before it, and the images of packages with debug
 // information below usr/lib/debug. ok is false where the path leads out of the package.
 func placeOf(name string) (p place, ok bool) {
@@ -47,7 +50,7 @@ func placeOf(name string) (p place, ok bool) {
 	if !printable(p.path) {
 		return p, true // no kernel has such names, and none of it gets into reports
 	}
-	rest, debug := strings.CutPrefix(p.path, "usr/lib/debug/")
+	rest, debug := strings.CutPrefix(p.path, debugFolder)
 	rest = strings.TrimPrefix(rest, "usr/")
 	dir, base := path.Split(rest)
 	if dir == "boot/" {

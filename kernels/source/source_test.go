@@ -163,6 +163,32 @@ func TestStops(t *testing.T) {
 	}
 }
 
+// Real BTF, in an image and in a module that continues it, comes out as it went in.
+func TestEmbeddedKernels(t *testing.T) {
+	t.Parallel()
+	for _, k := range embeddedBTF(t, 3) {
+		want, err := btfinfo.Parse(k.raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newFake(k.Uname, "6.1.176-1")
+		strLen := binary.LittleEndian.Uint32(k.raw[20:])
+		split := btfbuild.NewSplitAt(btfbuild.ID(want.NumTypes()), strLen)
+		split.Struct("ext4_private", 8, btfbuild.Member{Name: "task", Type: 1})
+		d := wholeDeb(f, "6.1.176-1")
+		d.files[2].data = compress("xz", elfFile(f.order, f.machine, section{".rodata", []byte(f.banner)}, section{".BTF", k.raw}))
+		d.files[3].data = compress("xz", elfFile(f.order, f.machine, section{".modinfo", []byte("name=ext4\x00vermagic=" + k.Uname + " SMP\x00")}, section{".BTF", split.Bytes(f.order)}))
+		d.files = d.files[:4]
+		b := readOne(t, nil, d.build())
+		if b.BTF.NumTypes() != want.NumTypes() {
+			t.Errorf("%s: %d types, want %d", k.ID, b.BTF.NumTypes(), want.NumTypes())
+		}
+		if b.Uname != k.Uname || len(b.Modules) != 1 || b.Modules[0].BTF.NumTypes() != want.NumTypes()+1 {
+			t.Errorf("%s: got %s with modules %v", k.ID, b.ID, moduleNames(b))
+		}
+	}
+}
+
 func TestModulesWanted(t *testing.T) {
 	t.Parallel()
 	f := newFake(uname61, "6.1.176-1")
@@ -273,6 +299,22 @@ func TestSplitPackages(t *testing.T) {
 				t.Errorf("ModulesRead is %v", b.ModulesRead)
 			}
 		})
+	}
+}
+
+// A package with debug information has a vmlinux, and is second to the package that is installed.
+func TestDebugPackage(t *testing.T) {
+	t.Parallel()
+	f := newFake(uname61, "6.1.176-1")
+	debug := debSpec{name: "linux-image-" + uname61 + "-dbg", version: "6.1.176-1", arch: "amd64", compression: "xz", files: []packed{
+		{path: "usr/lib/debug/boot/vmlinux-" + uname61, data: f.vmlinux()},
+		{path: "usr/lib/debug/lib/modules/" + uname61 + "/kernel/fs/ext4/ext4.ko", data: []byte("debug information")},
+	}}
+	b := readOne(t, nil, debug.build())
+	checkStrings(t, "missing", facts(b), "config: package linux-image-"+uname61+" was not given", "modules: package linux-image-"+uname61+" was not given")
+	b = readOne(t, nil, debug.build(), wholeDeb(f, "6.1.176-1").build())
+	if b.Package != "linux-image-"+uname61 || len(b.Missing) != 0 || len(b.Sources) != 2 {
+		t.Errorf("got %+v", b.Kernel)
 	}
 }
 
