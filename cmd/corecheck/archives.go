@@ -74,13 +74,14 @@ func (o *archiveTarget) AddFlags(f *pflag.FlagSet) {
 
 // path is the archive.
 func (o *archiveTarget) path(command string) (string, error) {
+	named := slices.Compact(slices.Clone(o.Archive)) // cobra reads the flags twice for the shell's completion
 	switch {
-	case len(o.Archive) > 1:
-		return "", usageError(command, "--archive is given %d times, and one archive is changed at a time", len(o.Archive))
-	case len(o.Archive) == 1 && o.Archive[0] == "":
+	case len(named) > 1:
+		return "", usageError(command, "--archive is given %d times, and one archive is changed at a time", len(named))
+	case len(named) == 1 && named[0] == "":
 		return "", usageError(command, "--archive is empty, want a file")
-	case len(o.Archive) == 1:
-		return o.Archive[0], nil
+	case len(named) == 1:
+		return named[0], nil
 	}
 	return kernels.ArchiveToWrite("")
 }
@@ -265,6 +266,15 @@ func fileAtomically(path string, stdout io.Writer, data []byte) error {
 		_, err := stdout.Write(data)
 		return err
 	}
+	err := replaceFile(path, data)
+	var p *fs.PathError
+	if errors.As(err, &p) { // it may be about the temporary file, which nobody knows
+		return &btfinfo.Error{File: path, Off: -1, Msg: "can't be written", Err: p.Err, Hint: "its folder has to be there, writable, and with room for it"}
+	}
+	return err
+}
+
+func replaceFile(path string, data []byte) error {
 	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
 		return os.WriteFile(path, data, 0o666)
 	}

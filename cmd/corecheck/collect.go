@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels/archive"
 	"github.com/corecheck/corecheck/kernels/source"
 )
@@ -82,7 +83,7 @@ func (c *collector) batch(ctx context.Context, first *archive.Build, builds <-ch
 		for b, more := first, true; more; {
 			// What neither vmlinux nor the modules have is not in the kernel only if every module was looked at.
 			b.AllModules = b.ModulesRead && c.modules.All()
-			changed, err := w.Add(b)
+			changed, err := add(w, b)
 			switch {
 			case err != nil:
 				c.problems = append(c.problems, err)
@@ -120,6 +121,20 @@ func (c *collector) batch(ctx context.Context, first *archive.Build, builds <-ch
 	// A large archive takes longer to read and write; at most a fifth of the time goes into that.
 	c.window = max(c.window, 4*(time.Since(start)-collecting))
 	return nil
+}
+
+// add puts a kernel into the archive, unless nobody could tell later on which one it is.
+func add(w *archive.Writer, b *archive.Build) (changed bool, err error) {
+	const unknown = "unknown"
+	if b.Distro == unknown && b.Release == unknown && b.Arch == unknown {
+		name := b.ID
+		if len(b.Sources) > 0 {
+			name = b.Sources[0].URI
+		}
+		return false, &btfinfo.Error{File: name, Off: -1, Msg: "does not tell which kernel it is of",
+			Hint: "say so with --id distro/release/arch/uname, or put it into folders as BTFHub's"}
+	}
+	return w.Add(b)
 }
 
 func withoutBTF(b *archive.Build) string {

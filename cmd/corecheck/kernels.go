@@ -209,6 +209,13 @@ func runKernelsList(cmd *cobra.Command, o kernelsListOptions) error {
 	if err != nil && s.Coverage.Missing == nil {
 		return err // the selection could not be understood
 	}
+	if err != nil && len(o.facts) > 0 {
+		text := "no kernel with the facts " + strings.Join(o.facts, ", ")
+		if s.Coverage.Requested != "" {
+			text += fmt.Sprintf(" fits %q", s.Coverage.Requested)
+		}
+		err = withCode(exitUndecided, hinted(errors.New(text), "'corecheck kernels list' without --facts shows what is known of others"))
+	}
 	if err == nil || o.output == "json" {
 		if err := print(cmd.OutOrStdout(), s); err != nil {
 			return err

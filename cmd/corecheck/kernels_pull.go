@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -194,6 +195,7 @@ func runPull(cmd *cobra.Command, o pullOptions, open func(context.Context, sourc
 		}
 		o.cache = filepath.Join(dir, "corecheck", "pull")
 	}
+	start := time.Now()
 	ctx, stop := interruptible(cmd)
 	defer stop()
 	src, err := open(ctx, modules)
@@ -220,11 +222,11 @@ func runPull(cmd *cobra.Command, o pullOptions, open func(context.Context, sourc
 	if o.dryRun {
 		return errors.Join(append(slices.Clone(plan.Problems), printPlan(cmd.OutOrStdout(), plan, skip))...)
 	}
-	return fetchPlan(ctx, cmd, o, path, plan, modules, skip)
+	return fetchPlan(ctx, cmd, o, path, plan, modules, skip, start)
 }
 
-// fetchPlan fetches a plan's kernels into the archive at path.
-func fetchPlan(ctx context.Context, cmd *cobra.Command, o pullOptions, path string, plan *pull.Plan, modules source.ModuleFilter, skip func(*pull.Kernel) bool) error {
+// fetchPlan fetches a plan's kernels into the archive at path. start is when the command began.
+func fetchPlan(ctx context.Context, cmd *cobra.Command, o pullOptions, path string, plan *pull.Plan, modules source.ModuleFilter, skip func(*pull.Kernel) bool, start time.Time) error {
 	bars := newProgress(cmd.ErrOrStderr())
 	defer bars.stop()
 	stderr := bars.before(cmd.ErrOrStderr())
@@ -260,7 +262,7 @@ func fetchPlan(ctx context.Context, cmd *cobra.Command, o pullOptions, path stri
 	err = interrupted(ctx, err)
 	bars.stop()
 	summary := fmt.Sprintf("%s, %d there already, %d failed; %s fetched in %s", c.kernelCounts(), sum.Skipped, failed(sum),
-		byteText(sum.Downloaded+plan.IndexBytes), seconds(sum.Time))
+		byteText(sum.Downloaded+plan.IndexBytes), seconds(time.Since(start)))
 	if sum.Cached > 0 {
 		summary += ", " + byteText(sum.Cached) + " from the cache"
 	}
@@ -395,4 +397,3 @@ func (h *haveKernels) has(k *pull.Kernel, modules source.ModuleFilter) bool {
 		})
 	})
 }
-

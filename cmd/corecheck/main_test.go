@@ -38,9 +38,12 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits,
-			"json":  jsonValue,
-			"head":  head,
+			"exits":     exits,
+			"json":      jsonValue,
+			"head":      head,
+			"mkbtf":     makeBTF,
+			"mkarchive": makeArchive,
+			"flip":      flip,
 		},
 	})
 }
