@@ -80,6 +80,9 @@ func fields(typ reflect.Type, seen map[reflect.Type]bool, f func(typ, field stri
 	}
 	seen[typ] = true
 	for i := range typ.NumField() {
+		if !typ.Field(i).IsExported() {
+			continue
+		}
 		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 		f(typ.Name(), name, typ.Field(i).Type)
 		fields(typ.Field(i).Type, seen, f)

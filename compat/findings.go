@@ -136,6 +136,14 @@ func (r *reporter) idsOf(set kernels.Set) []string {
 	return ids
 }
 
+// keep returns a set for later use with Report.Kernels; nil where kernels that could not be read make other indexes.
+func (r *reporter) keep(set kernels.Set) kernels.Set {
+	if len(r.Kernels) != len(r.index) {
+		return nil
+	}
+	return set
+}
+
 // settle decides a finding on a name that the kernel's vmlinux does not have and a module might, now that all kernels
 // were looked at: what any vmlinux has is built-in code, and gone here; of a name that none has a module may be the owner
 // if it begins as names in modules do; and what no kernel at hand has, nor is like a module's, is not there.
@@ -188,7 +196,7 @@ func (r *reporter) addObject(o *relocate.Object, hits []*hit) {
 	})
 	first := len(r.Findings)
 	for _, m := range list {
-		m.finding.Kernels = r.idsOf(m.hit.set)
+		m.finding.Kernels, m.finding.set = r.idsOf(m.hit.set), r.keep(m.hit.set)
 		m.finding.Candidates = m.hit.last.candidates // the newest kernel's stand for all
 		if m.hit.first.relo != nil {
 			r.open = append(r.open, suggestion{finding: len(r.Findings), object: o, relo: m.hit.first.relo, kernel: m.hit.set.Last()})
@@ -227,6 +235,12 @@ type nearNames struct {
 	part  []int // by kernel
 	cur   int
 	names map[btfinfo.Kind][]string
+	found map[nearKey][]string
+}
+
+type nearKey struct {
+	kind btfinfo.Kind
+	want string
 }
 
 func newNearNames(v *kernels.View) *nearNames {
@@ -237,9 +251,13 @@ func newNearNames(v *kernels.View) *nearNames {
 	return n
 }
 
-func (n *nearNames) of(kind btfinfo.Kind, want string) (found []string) {
+func (n *nearNames) of(kind btfinfo.Kind, want string) []string {
 	if p := n.part[n.v.Index()]; p != n.cur {
-		n.cur, n.names = p, make(map[btfinfo.Kind][]string)
+		n.cur, n.names, n.found = p, make(map[btfinfo.Kind][]string), make(map[nearKey][]string)
+	}
+	found, ok := n.found[nearKey{kind, want}]
+	if ok {
+		return found
 	}
 	names, ok := n.names[kind]
 	if !ok {
@@ -251,6 +269,7 @@ func (n *nearNames) of(kind btfinfo.Kind, want string) (found []string) {
 			found = append(found, name)
 		}
 	}
+	n.found[nearKey{kind, want}] = found
 	return found
 }
 

@@ -1,40 +1,10 @@
 package compat
 
 import (
-	"math/bits"
 	"strings"
+
+	"github.com/corecheck/corecheck/kernels"
 )
-
-// kernelSet is a set of kernels of one report: a bitmap over Report.Kernels.
-type kernelSet []uint64
-
-func newKernelSet(n int) kernelSet { return make(kernelSet, (n+63)/64) }
-
-func (s kernelSet) add(i int)      { s[i/64] |= 1 << (i % 64) }
-func (s kernelSet) has(i int) bool { return s[i/64]>>(i%64)&1 != 0 }
-
-func (s kernelSet) len() int {
-	n := 0
-	for _, w := range s {
-		n += bits.OnesCount64(w)
-	}
-	return n
-}
-
-// each calls f with the members in ascending order.
-func (s kernelSet) each(f func(i int)) {
-	for w, x := range s {
-		for ; x != 0; x &= x - 1 {
-			f(64*w + bits.TrailingZeros64(x))
-		}
-	}
-}
-
-func (s kernelSet) ids(ks []KernelInfo) []string {
-	ids := make([]string, 0, s.len())
-	s.each(func(i int) { ids = append(ids, ks[i].ID) })
-	return ids
-}
 
 // Ranges describes a set of kernels as people do, in the words of the selector: "6.1..6.12", "5.10, 7.0..7.2". It is
 // relative to the kernels that were asked: "6.1..6.12" means every kernel asked between the two, and says nothing of
@@ -43,17 +13,28 @@ func (s kernelSet) ids(ks []KernelInfo) []string {
 type Ranges struct {
 	kernels []KernelInfo
 	index   map[string]int // by ID
-	minors  []string       // minors[i]: "6.1" of kernel i
+	names   [][4]int32     // by kernel: its names, numbered; the short one first
+	numbers int32          // of names
+	all     []int          // every kernel
 	groups  [][]int        // kernels by distro and arch, each in the order of kernels
 }
 
 // NewRanges prepares descriptions of subsets of ks, which must be in the order of versions.
 func NewRanges(ks []KernelInfo) *Ranges {
-	r := &Ranges{kernels: ks, index: make(map[string]int, len(ks)), minors: make([]string, len(ks))}
+	r := &Ranges{kernels: ks, index: make(map[string]int, len(ks)), names: make([][4]int32, len(ks)), all: make([]int, len(ks))}
 	byPlace := make(map[string]int)
+	numbers := make(map[[2]string]int32)
 	for i, k := range ks {
 		r.index[k.ID] = i
-		r.minors[i] = minorOf(k.Version)
+		r.all[i] = i
+		for j, name := range [...][2]string{{minorOf(k.Version), "minor"}, {k.Version, "version"}, {k.Version + " " + k.Arch, "arch"}, {k.Uname, "uname"}} {
+			n, ok := numbers[name]
+			if !ok {
+				n = int32(len(numbers))
+				numbers[name] = n
+			}
+			r.names[i][j] = n
+		}
 		place := k.Distro + "/" + k.Arch
 		g, ok := byPlace[place]
 		if !ok {
@@ -63,6 +44,7 @@ func NewRanges(ks []KernelInfo) *Ranges {
 		}
 		r.groups[g] = append(r.groups[g], i)
 	}
+	r.numbers = int32(len(numbers))
 	return r
 }
 
@@ -79,21 +61,24 @@ func minorOf(version string) string {
 }
 
 // Of describes the kernels with these IDs.
-func (r *Ranges) Of(ids []string) string {
-	in := newKernelSet(len(r.kernels))
+func (r *Ranges) Of(ids []string) string { return r.of(r.set(ids)) }
+
+// set is the set of the kernels with these IDs.
+func (r *Ranges) set(ids []string) kernels.Set {
+	in := kernels.NewSet(len(r.kernels))
 	for _, id := range ids {
 		if i, ok := r.index[id]; ok {
-			in.add(i)
+			in.Add(i)
 		}
 	}
-	if in.len() == 0 {
+	return in
+}
+
+func (r *Ranges) of(in kernels.Set) string {
+	if in.Empty() {
 		return "no kernel"
 	}
-	all := make([]int, len(r.kernels))
-	for i := range all {
-		all[i] = i
-	}
-	flat := r.runs(all, in)
+	flat := r.runs(r.all, in)
 	if len(r.groups) == 1 || len(flat) == 1 {
 		return strings.Join(flat, ", ")
 	}
@@ -116,17 +101,25 @@ func (r *Ranges) Of(ids []string) string {
 }
 
 // runs describes the stretches of order whose kernels are all in the set.
-func (r *Ranges) runs(order []int, in kernelSet) []string {
+func (r *Ranges) runs(order []int, in kernels.Set) []string {
+	outside := make([]bool, r.numbers) // names that kernels of order outside the set have
+	for _, i := range order {
+		if !in.Has(i) {
+			for _, n := range r.names[i] {
+				outside[n] = true
+			}
+		}
+	}
 	var out []string
 	for i := 0; i < len(order); i++ {
-		if !in.has(order[i]) {
+		if !in.Has(order[i]) {
 			continue
 		}
 		j := i
-		for j+1 < len(order) && in.has(order[j+1]) {
+		for j+1 < len(order) && in.Has(order[j+1]) {
 			j++
 		}
-		first, last := r.label(order, order[i], in), r.label(order, order[j], in)
+		first, last := r.label(order[i], outside), r.label(order[j], outside)
 		if first == last {
 			out = append(out, first)
 		} else {
@@ -137,25 +130,17 @@ func (r *Ranges) runs(order []int, in kernelSet) []string {
 	return out
 }
 
-// label is the shortest name of kernel i that no kernel of order outside the set shares.
-func (r *Ranges) label(order []int, i int, in kernelSet) string {
-	k := r.kernels[i]
-	unique := func(same func(j int) bool) bool {
-		for _, j := range order {
-			if !in.has(j) && same(j) {
-				return false
-			}
-		}
-		return true
-	}
+// label is the shortest name of kernel i that is not outside.
+func (r *Ranges) label(i int, outside []bool) string {
+	k, names := r.kernels[i], r.names[i]
 	switch {
-	case unique(func(j int) bool { return r.minors[j] == r.minors[i] }):
-		return r.minors[i]
-	case unique(func(j int) bool { return r.kernels[j].Version == k.Version }):
+	case !outside[names[0]]:
+		return minorOf(k.Version)
+	case !outside[names[1]]:
 		return k.Version
-	case unique(func(j int) bool { return r.kernels[j].Version == k.Version && r.kernels[j].Arch == k.Arch }):
+	case !outside[names[2]]:
 		return k.Version + " " + k.Arch
-	case unique(func(j int) bool { return r.kernels[j].Uname == k.Uname }):
+	case !outside[names[3]]:
 		return k.Uname
 	}
 	return k.ID

@@ -118,31 +118,6 @@ func TestMinorOf(t *testing.T) {
 	}
 }
 
-func TestKernelSet(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1, 63, 64, 65, 200} {
-		in := make([]bool, n)
-		s := newKernelSet(n)
-		count := 0
-		for i := range in {
-			if in[i] = i%3 == 0 || i == n-1; in[i] {
-				s.add(i)
-				count++
-			}
-		}
-		var got []int
-		s.each(func(i int) { got = append(got, i) })
-		for i := range in {
-			if s.has(i) != in[i] || slices.Contains(got, i) != in[i] {
-				t.Errorf("%d of %d: has is %v", i, n, s.has(i))
-			}
-		}
-		if s.len() != count || len(got) != count || !slices.IsSorted(got) {
-			t.Errorf("%d of %d kernels, listed %v", s.len(), count, got)
-		}
-	}
-}
-
 // Grouping is a partition whatever the answers: each kernel in exactly one group, groups in the order of first kernels,
 // and two kernels in one group if and only if their keys are equal.
 func TestGroupKernels(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"io"
+
+	"github.com/corecheck/corecheck/kernels"
 )
 
 // Schema names the JSON form of a Report. Fields are only ever added to it; docs/report.md describes them.
@@ -96,6 +98,8 @@ type ProgramResult struct {
 	Attach   Status   `json:"attach"` // ok, break, unknown, none
 	Verdict  Status   `json:"verdict"`
 	Findings []int    `json:"findings"` // indexes in Report.Findings
+
+	set kernels.Set // as in Finding
 }
 
 // ObjectResult is the answer of a group of kernels to an object.
@@ -103,6 +107,8 @@ type ObjectResult struct {
 	Kernels []string `json:"kernels"`
 	Load    Status   `json:"load"`
 	Verdict Status   `json:"verdict"`
+
+	set kernels.Set // as in Finding
 }
 
 // Finding is one rule's message on one need over one set of kernels.
@@ -120,6 +126,8 @@ type Finding struct {
 	Hint    string     `json:"hint"`
 	// Candidates are the types of the newest of Kernels that were tried, and why each was rejected, one line each.
 	Candidates []string `json:"candidates,omitempty"`
+
+	set kernels.Set // Kernels, by their indexes in Report.Kernels; nil where it was not kept
 }
 
 // NeedRef names a need.

@@ -116,7 +116,8 @@ func (r *reporter) objectReport(o *relocate.Object, list []*merged, first int) O
 			if fs == nil {
 				fs = []int{}
 			}
-			pr.Results = append(pr.Results, ProgramResult{Kernels: r.idsOf(c.set), Load: c.load, Attach: c.attach, Verdict: c.verdictOf(), Findings: fs})
+			pr.Results = append(pr.Results, ProgramResult{Kernels: r.idsOf(c.set), Load: c.load, Attach: c.attach, Verdict: c.verdictOf(), Findings: fs,
+				set: r.keep(c.set)})
 		}
 		rep.Programs = append(rep.Programs, pr)
 		var next []state
@@ -137,7 +138,7 @@ func (r *reporter) objectReport(o *relocate.Object, list []*merged, first int) O
 	}
 	slices.SortFunc(results, func(a, b objectCell) int { return cmp.Compare(a.set.First(), b.set.First()) })
 	for _, c := range results {
-		c.result.Kernels = r.idsOf(c.set)
+		c.result.Kernels, c.result.set = r.idsOf(c.set), r.keep(c.set)
 		rep.Results = append(rep.Results, c.result)
 	}
 	return rep

@@ -14,6 +14,7 @@ import (
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
 
+	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -48,6 +49,14 @@ type printer struct {
 	report *Report
 	ranges *Ranges
 	opt    TableOptions
+}
+
+// set is the set of the kernels with these IDs, which may be at hand.
+func (p *printer) set(ids []string, set kernels.Set) kernels.Set {
+	if set == nil {
+		set = p.ranges.set(ids)
+	}
+	return set
 }
 
 // line writes one line. Names and source lines in it come from strangers' files, and a terminal would obey an escape
@@ -223,17 +232,15 @@ func (p *printer) rowsOf(findings []*Finding) []*row {
 			byKey[k] = x
 			rows = append(rows, x)
 		}
-		for _, id := range f.Kernels {
-			i := p.ranges.index[id]
-			x.status[i] = worse(x.status[i], f.Verdict)
-		}
+		p.set(f.Kernels, f.set).Each(func(i int) { x.status[i] = worse(x.status[i], f.Verdict) })
 	}
 	return rows
 }
 
 // column is a group of kernels with equal answers in every row.
 type column struct {
-	label  []string
+	ids    []string
+	label  []string // nil where there are too many columns for a page
 	status []Status
 }
 
@@ -264,20 +271,24 @@ func groupKernels[T any](ks []KernelInfo, key func(k int) string, make func(ids 
 
 // matrix writes the table: rows are needs, columns are groups of kernels.
 func (p *printer) matrix(o *ObjectReport, rows []*row) {
+	key := make([]byte, len(rows))
 	cols := groupKernels(p.report.Kernels, func(k int) string {
-		var b strings.Builder
-		for _, x := range rows {
-			b.WriteString(string(x.status[k]))
-			b.WriteByte(' ')
+		for i, x := range rows {
+			key[i] = x.status[k][0] // no two begin alike
 		}
-		return b.String()
+		return string(key)
 	}, func(ids []string, first int) column {
-		c := column{label: wrap(p.ranges.Of(ids), 16)}
+		c := column{ids: ids}
 		for _, x := range rows {
 			c.status = append(c.status, x.status[first])
 		}
 		return c
 	})
+	if len(cols) <= pageWidth/len("unknown  ") {
+		for i := range cols {
+			cols[i].label = wrap(p.ranges.Of(cols[i].ids), 16)
+		}
+	}
 	width := 0
 	for _, c := range cols {
 		n := len("unknown")
@@ -357,14 +368,14 @@ func needWord(n NeedRef) string {
 func (p *printer) answersText(x *row) string {
 	var parts []string
 	for _, s := range []Status{Break, Unknown, Warn} {
-		var ids []string
-		for i, k := range p.report.Kernels {
+		in := kernels.NewSet(len(x.status))
+		for i := range x.status {
 			if x.status[i] == s {
-				ids = append(ids, k.ID)
+				in.Add(i)
 			}
 		}
-		if len(ids) > 0 {
-			parts = append(parts, string(s)+" "+p.ranges.Of(ids))
+		if !in.Empty() {
+			parts = append(parts, string(s)+" "+p.ranges.of(in))
 		}
 	}
 	return strings.Join(parts, "; ")
@@ -439,11 +450,11 @@ func (p *printer) programs(o *ObjectReport) {
 	for _, res := range o.Results {
 		switch res.Load {
 		case OK:
-			parts.add("loads on", res.Kernels)
+			parts.add("loads on", p.set(res.Kernels, res.set))
 		case Break:
-			parts.add("does not load on", res.Kernels)
+			parts.add("does not load on", p.set(res.Kernels, res.set))
 		default:
-			parts.add("unknown on", res.Kernels)
+			parts.add("unknown on", p.set(res.Kernels, res.set))
 		}
 	}
 	lead := whole + strings.Repeat(" ", width-len(whole)) + "  "
@@ -456,15 +467,15 @@ func (p *printer) programText(pr *ProgramReport) string {
 	for _, res := range pr.Results {
 		switch {
 		case res.Verdict == Break && res.Load == Break:
-			parts.add("does not load on", res.Kernels)
+			parts.add("does not load on", p.set(res.Kernels, res.set))
 		case res.Verdict == Break:
-			parts.add("does not attach on", res.Kernels)
+			parts.add("does not attach on", p.set(res.Kernels, res.set))
 		case res.Verdict == Unknown:
-			parts.add("unknown on", res.Kernels)
+			parts.add("unknown on", p.set(res.Kernels, res.set))
 		case res.Verdict == Warn:
-			parts.add("loads with a warning on", res.Kernels)
+			parts.add("loads with a warning on", p.set(res.Kernels, res.set))
 		default:
-			parts.add("works on", res.Kernels)
+			parts.add("works on", p.set(res.Kernels, res.set))
 		}
 	}
 	return parts.text()
@@ -474,16 +485,17 @@ func (p *printer) programText(pr *ProgramReport) string {
 type parts struct {
 	p    *printer
 	word []string
-	ids  map[string][]string
+	sets map[string]kernels.Set
 }
 
-func newParts(p *printer) *parts { return &parts{p: p, ids: make(map[string][]string)} }
+func newParts(p *printer) *parts { return &parts{p: p, sets: make(map[string]kernels.Set)} }
 
-func (x *parts) add(word string, ids []string) {
-	if x.ids[word] == nil {
+func (x *parts) add(word string, set kernels.Set) {
+	if x.sets[word] == nil {
 		x.word = append(x.word, word)
+		x.sets[word] = kernels.NewSet(len(x.p.report.Kernels))
 	}
-	x.ids[word] = append(x.ids[word], ids...)
+	x.sets[word].Or(set)
 }
 
 func (x *parts) text() string {
@@ -497,8 +509,8 @@ func (x *parts) text() string {
 	}
 	var out []string
 	for _, w := range []string{"works on", "loads on", "loads with a warning on", "unknown on", "does not attach on", "does not load on"} {
-		if ids := x.ids[w]; ids != nil {
-			out = append(out, w+" "+x.p.ranges.Of(ids))
+		if set := x.sets[w]; set != nil {
+			out = append(out, w+" "+x.p.ranges.of(set))
 		}
 	}
 	return strings.Join(out, "; ")
@@ -526,12 +538,12 @@ func (p *printer) findings(list []*Finding) {
 	for _, k := range order {
 		fs := groups[k]
 		p.para(fmt.Sprintf("%s %s  ", p.status(k.verdict), k.code), "    ", needWord(k.need)+": "+fs[0].Title)
-		var ids []string
+		in := kernels.NewSet(len(p.report.Kernels))
 		for _, f := range fs {
-			ids = append(ids, f.Kernels...)
+			in.Or(p.set(f.Kernels, f.set))
 		}
 		p.places(fs)
-		p.para("    ", "    ", "on "+p.ranges.Of(ids)+": "+k.message)
+		p.para("    ", "    ", "on "+p.ranges.of(in)+": "+k.message)
 		if k.hint != "" {
 			p.para("    hint: ", "          ", k.hint)
 		}
