@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/corecheck/corecheck/btfinfo"
@@ -60,6 +61,7 @@ var partPrefixes = []string{"linux-base-", "linux-modules-", "linux-modules-extr
 const (
 	maxIndex         = 512 << 20 // bytes of a compressed Packages; Debian's main has 10 MB
 	maxExpandedIndex = 2 << 30   // bytes of one expanded
+	maxIndexes       = 4         // that are read at once
 	maxPackage       = 4 << 30   // bytes of a package; Debian's largest kernel has 110 MB, one with debug info 1 GB
 )
 
@@ -301,25 +303,40 @@ type debPackage struct {
 // Plan reads the suites' indexes.
 func (a *apt) Plan(ctx context.Context) (*Plan, error) {
 	plan := &Plan{client: a.client}
+	type result struct {
+		packages []*debPackage
+		read     int64
+		err      error
+	}
+	results := make([]result, len(a.targets))
+	slots := make(chan struct{}, maxIndexes)
+	var wg sync.WaitGroup
+	for i := range a.targets {
+		slots <- struct{}{}
+		wg.Go(func() {
+			r := &results[i]
+			r.packages, r.read, r.err = a.readSuite(ctx, &a.targets[i])
+			<-slots
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	// In the order of the configuration, whichever came first.
 	var packages []*debPackage
 	var first error
-	for _, t := range a.targets {
-		found, n, err := a.readSuite(ctx, &t)
-		plan.IndexBytes += n
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+	for i, r := range results {
+		plan.IndexBytes += r.read
+		switch {
+		case r.err == nil:
+			packages = append(packages, r.packages...)
+		case a.targets[i].required:
+			return nil, r.err
+		default:
+			plan.Problems = append(plan.Problems, r.err)
+			first = cmp.Or(first, r.err)
 		}
-		if err != nil && t.required {
-			return nil, err
-		}
-		if err != nil {
-			plan.Problems = append(plan.Problems, err)
-			if first == nil {
-				first = err
-			}
-			continue
-		}
-		packages = append(packages, found...)
 	}
 	if len(plan.Problems) == len(a.targets) {
 		return nil, first

@@ -614,6 +614,79 @@ func TestFetchCancelled(t *testing.T) {
 	}
 }
 
+// A repository that asks who is there: what it is told is nowhere else to be seen.
+func TestAptCredentials(t *testing.T) {
+	t.Parallel()
+	key := newKey(t, "key")
+	m := newMirror(t)
+	m.login = "sesame:open%sesame"
+	newRepo(key, newKernel("6.1.0-1-amd64", "6.1.1-1").whole()).put(t, m, "debian")
+	ring := ringFile(t, false, key)
+	withLogin := strings.Replace(m.URL, "http://", "http://sesame:open%25sesame@", 1)
+	conf := &AptConfig{logins: parseLogins([]byte("machine " + m.URL + "/debian login sesame password open%sesame"))}
+	for name, opt := range map[string]AptOptions{
+		"in the mirror's URI": aptOptions(withLogin+"/debian", ring),
+		"in auth.conf": {Mirrors: []string{m.URL + "/debian"}, Suites: []string{"bookworm"}, Arch: "amd64", Keyrings: []string{ring}, Config: conf,
+			Transport: quick(), Now: testNow},
+		"in the source's URI": {Config: &AptConfig{Arch: "amd64", Sources: []AptSource{
+			{From: "list:1", URI: withLogin + "/debian", Suite: "bookworm", Components: []string{"main"}, SignedBy: []string{ring}}}},
+			Transport: quick(), Now: testNow},
+	} {
+		p, err := planApt(t, opt)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var seen strings.Builder
+		builds, _ := fetchAll(t, p, FetchOptions{CacheDir: t.TempDir(), Progress: func(e Event) { fmt.Fprintf(&seen, "%+v %+v", e, *e.Kernel) }})
+		b := builds["debian/12/x86_64/6.1.0-1-amd64"]
+		if b == nil || !strings.HasPrefix(b.Sources[0].URI, m.URL+"/debian/pool/") {
+			t.Errorf("%s: %+v", name, b)
+			continue
+		}
+		fmt.Fprintf(&seen, "%+v", b.Kernel)
+		if s := strings.ReplaceAll(seen.String(), "0x", ""); strings.Contains(s, "sesame") {
+			t.Errorf("%s: the login is to be seen in %s", name, s)
+		}
+	}
+	_, err := planApt(t, aptOptions(strings.Replace(withLogin, "open", "shut", 1)+"/debian", ring))
+	var e *btfinfo.Error
+	if !errors.As(err, &e) || strings.Contains(err.Error()+e.Hint, "sesame") || !strings.Contains(err.Error(), "401 Unauthorized") || !strings.Contains(e.Hint, "auth.conf") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Ubuntu's kernels are two or three packages, of which the one with modules has the configuration.
+func TestUbuntu(t *testing.T) {
+	t.Parallel()
+	key := newKey(t, "key")
+	const uname, version = "5.15.0-91-generic", "5.15.0-91.101"
+	big := map[string][]byte{"x": noise(2 * maxMeta)}
+	image := &testDeb{name: "linux-image-" + uname, version: version, depends: "kmod, linux-modules-" + uname, files: big}
+	repo := newRepo(key, image,
+		&testDeb{name: "linux-image-unsigned-" + uname, version: version, depends: image.depends, files: big},
+		&testDeb{name: "linux-modules-" + uname, version: version, files: big},
+		&testDeb{name: "linux-modules-extra-" + uname, version: version, files: big},
+		&testDeb{name: "linux-image-5.15.0-1034-aws", version: "5.15.0-1034.38", depends: "kmod, linux-modules-5.15.0-1034-aws", files: big},
+		&testDeb{name: "linux-image-generic", version: "5.15.0.91.88", depends: "linux-image-" + uname + ", linux-modules-extra-" + uname, files: map[string][]byte{"x": nil}},
+	)
+	repo.origin, repo.version, repo.codename, repo.suite = "Ubuntu", "22.04", "jammy", "jammy"
+	m := newMirror(t)
+	repo.put(t, m, "ubuntu")
+	opt := aptOptions(m.URL+"/ubuntu", ringFile(t, false, key))
+	opt.Suites = []string{"jammy"}
+	aws := "ubuntu/22.04 linux-image-5.15.0-1034-aws 5.15.0-1034.38 -linux-modules-5.15.0-1034-aws"
+	generic := "ubuntu/22.04 linux-image-" + uname + " " + version + " +linux-modules-" + uname
+	p, err := planApt(t, opt)
+	if err != nil || !slices.Equal(describe(p), []string{generic + " +linux-modules-extra-" + uname, aws}) {
+		t.Errorf("%q, %v", describe(p), err)
+	}
+	opt.NoModules, opt.LatestPerSeries = true, true
+	if p, err = planApt(t, opt); err != nil || !slices.Equal(describe(p), []string{generic, aws}) {
+		t.Errorf("without modules: %q, %v", describe(p), err)
+	}
+}
+
 // Suites that can't be read keep others out only where they were asked for by name.
 func TestConfiguredSuites(t *testing.T) {
 	t.Parallel()

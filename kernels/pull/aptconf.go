@@ -31,7 +31,7 @@ type AptConfig struct {
 	Arch string
 	// Keyrings are the files and folders that apt trusts where a source names none.
 	Keyrings []string
-	// IgnoreValidUntil: Acquire::Check-Valid-Until is false, as on machines whose mirror stands still on purpose.
+	// IgnoreValidUntil: Acquire::Check-Valid-Until or Check-Date is false, as on machines whose mirror stands still on purpose.
 	IgnoreValidUntil bool
 
 	settings map[string]string // of apt-config, keys in lower case
@@ -82,7 +82,7 @@ func parseAptDump(dump []byte) map[string]string {
 // readAptConfig reads the files that the settings name.
 func readAptConfig(settings map[string]string) (*AptConfig, error) {
 	c := &AptConfig{settings: settings, Arch: settings["apt::architecture"]}
-	c.IgnoreValidUntil = settings["acquire::check-valid-until"] != "" && !aptBool(settings["acquire::check-valid-until"], true)
+	c.IgnoreValidUntil = !aptBool(settings["acquire::check-valid-until"], true) || !aptBool(settings["acquire::check-date"], true)
 	c.Keyrings = []string{c.find("dir::etc::trusted"), c.find("dir::etc::trustedparts")}
 
 	lists := []string{c.find("dir::etc::sourcelist")}

@@ -26,6 +26,7 @@ type mirror struct {
 	faults   map[string][]fault
 	always   map[string]fault
 	requests []string // "PATH RANGE", in order
+	login    string   // "user:password" that is asked for, "" none
 	noETag   bool
 }
 
@@ -51,9 +52,12 @@ func (m *mirror) serve(w http.ResponseWriter, r *http.Request) {
 	if queue := m.faults[r.URL.Path]; len(queue) > 0 {
 		f, m.faults[r.URL.Path] = queue[0], queue[1:]
 	}
-	etag := !m.noETag
+	etag, login := !m.noETag, m.login
 	m.mu.Unlock()
+	user, password, _ := r.BasicAuth()
 	switch {
+	case login != "" && login != user+":"+password:
+		w.WriteHeader(http.StatusUnauthorized)
 	case f != nil:
 		f(m, w, r, content)
 	case ok:

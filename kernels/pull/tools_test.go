@@ -266,7 +266,7 @@ func TestRPMTools(t *testing.T) {
 				t.Fatalf("%v", builds)
 			}
 			checkBTF(t, b, btf)
-			if b.Version != "6.8.5" || b.Package != "kernel-core" || len(b.Sources) != 1 || len(b.Sources[0].SHA256) != 64 {
+			if b.Version != "6.8.5" || b.Package != "kernel-core" || b.PackageVersion != "6.8.5-301.fc40" || len(b.Sources) != 1 || len(b.Sources[0].SHA256) != 64 {
 				t.Errorf("%+v", b.Kernel)
 			}
 			if p, err = plan(RPMOptions{LatestPerSeries: true}); err != nil || len(p.Kernels) != 1 || p.Kernels[0].Version != "6.8.5-301.fc40" || !p.Unsigned {
