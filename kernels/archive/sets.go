@@ -35,16 +35,24 @@ func (r runs) add(k uint32) runs {
 
 // remap returns the set with each index i as to[i]; those that are negative there are left out.
 func (r runs) remap(to []int32) runs {
-	// Sorting what the indices become takes most of the time of writing thousands of kernels; a bit for each does it for all
-	// but small sets.
-	if r.size() >= len(to)/64 {
-		return r.remapBits(to)
-	}
-	var list []uint32
+	n, last := 0, int32(-1)
 	for i := 0; i < len(r); i += 2 {
-		for k := r[i]; k < r[i+1]; k++ {
-			if n := to[k]; n >= 0 {
-				list = append(list, uint32(n))
+		for _, k := range to[r[i]:r[i+1]] {
+			if k >= 0 {
+				n, last = n+1, max(last, k)
+			}
+		}
+	}
+	// Sorting what the indices become takes most of the time of writing thousands of kernels; a bit for each does it for all
+	// but sets of few.
+	if n > int(last)/64 {
+		return r.remapBits(to, last)
+	}
+	list := make([]uint32, 0, n)
+	for i := 0; i < len(r); i += 2 {
+		for _, k := range to[r[i]:r[i+1]] {
+			if k >= 0 {
+				list = append(list, uint32(k))
 			}
 		}
 	}
@@ -52,13 +60,13 @@ func (r runs) remap(to []int32) runs {
 	return runsOf(list)
 }
 
-// remapBits is remap by a bit for each index that there can be.
-func (r runs) remapBits(to []int32) (out runs) {
-	words := make([]uint64, len(to)/64+1)
+// remapBits is remap by a bit for each index up to the last that the set gets.
+func (r runs) remapBits(to []int32, last int32) (out runs) {
+	words := make([]uint64, (last+1)/64+1)
 	for i := 0; i < len(r); i += 2 {
-		for _, n := range to[r[i]:r[i+1]] {
-			if n >= 0 {
-				words[n/64] |= 1 << (n % 64)
+		for _, k := range to[r[i]:r[i+1]] {
+			if k >= 0 {
+				words[k/64] |= 1 << (k % 64)
 			}
 		}
 	}
