@@ -301,6 +301,9 @@ func (g *group) missing(k *archive.Kernel, fact, name string, opt *Options, imag
 	case image.Kind == "deb" && g.pieceOf(image).debug():
 		reason = fmt.Sprintf("package %s %s", strings.TrimSuffix(image.Package, "-dbg"), notGiven)
 	case image.Kind == "deb" && g.split(image):
+		if vendorOf(g.pieceOf(image).info) == "ubuntu" {
+			name = "linux-modules-" // which has the configuration, too
+		}
 		reason = fmt.Sprintf("package %s%s %s", name, g.uname, notGiven)
 	case image.Kind == "deb" || image.Kind == "rpm":
 		reason = fmt.Sprintf("package %s has none", image.Package)

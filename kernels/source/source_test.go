@@ -318,6 +318,37 @@ func TestDebugPackage(t *testing.T) {
 	}
 }
 
+// Ubuntu's packages: the modules and the configuration in one, more modules in another.
+func TestUbuntu(t *testing.T) {
+	t.Parallel()
+	const uname = "5.15.0-91-generic"
+	f := newFake(uname, "")
+	f.banner = "Linux version " + uname + " (buildd@lcy02) (gcc (Ubuntu 11.4.0) 11.4.0, GNU ld 2.38) #101-Ubuntu SMP Tue Nov 14 2023 (Ubuntu 5.15.0-91.101-generic 5.15.131)\n\x00"
+	whole := wholeDeb(f, "5.15.0-91.101")
+	part := func(name string, files ...packed) []byte {
+		return debSpec{name: name + uname, version: "5.15.0-91.101", arch: "amd64", maintainer: "Ubuntu Kernel Team <kernel-team@lists.ubuntu.com>", compression: "zst", files: files}.build()
+	}
+	image := part("linux-image-unsigned-", whole.files[2])
+	modules := part("linux-modules-", whole.files[1], whole.files[3])
+	extra := part("linux-modules-extra-", whole.files[4:]...)
+	for _, tt := range []struct {
+		packages [][]byte
+		modules  []string
+		missing  []string
+	}{
+		{[][]byte{image, modules, extra}, []string{"ext4", "nf_tables"}, nil},
+		{[][]byte{image, modules}, []string{"ext4"}, []string{"modules: package linux-modules-extra-" + uname + " was not given"}},
+		{[][]byte{image}, nil, []string{"config: package linux-modules-" + uname + " was not given", "modules: package linux-modules-" + uname + " was not given"}},
+	} {
+		b := readOne(t, nil, tt.packages...)
+		if b.ID != "ubuntu/22.04/x86_64/"+uname || b.Version != "5.15.131" || b.VersionFrom != "banner" || b.ModulesRead != (tt.missing == nil) {
+			t.Errorf("got %+v", b.Kernel)
+		}
+		checkStrings(t, "modules", moduleNames(b), tt.modules...)
+		checkStrings(t, "missing", facts(b), tt.missing...)
+	}
+}
+
 func TestNoBTF(t *testing.T) {
 	t.Parallel()
 	f := newFake("6.1.0-50-s390x", "6.1.176-1")
