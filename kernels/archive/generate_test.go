@@ -380,7 +380,8 @@ func encodeBytes(t testing.TB, list ...*Build) []byte {
 	return data
 }
 
-// renderer writes types as text, through nothing but the accessors of btfinfo.
+// renderer writes types as text, through nothing but the accessors of btfinfo. It numbers types of one name, and knows of
+// tags, once it has learned of a BTF.
 type renderer struct {
 	ords map[*btfinfo.BTF]map[btfinfo.ID]int
 	tags map[*btfinfo.BTF]map[btfinfo.ID][]string
@@ -423,6 +424,10 @@ func (r *renderer) ref(s *strings.Builder, b *btfinfo.BTF, id btfinfo.ID) {
 		r.body(s, b, id)
 		return
 	}
+	if r.ords == nil { // a Lens has the types of vmlinux and of modules in one BTF
+		fmt.Fprintf(s, "<%s %s>", t.Kind(), t.Name())
+		return
+	}
 	home := b
 	for id < home.FirstID() {
 		home = home.Base()
@@ -431,12 +436,8 @@ func (r *renderer) ref(s *strings.Builder, b *btfinfo.BTF, id btfinfo.ID) {
 	if home.Base() == nil {
 		where = "vmlinux"
 	}
-	fmt.Fprintf(s, "<%s %s %s", where, t.Kind(), t.Name())
-	if r.ords != nil {
-		r.learn(home)
-		fmt.Fprintf(s, " %d", r.ords[home][id])
-	}
-	s.WriteString(">")
+	r.learn(home)
+	fmt.Fprintf(s, "<%s %s %s %d>", where, t.Kind(), t.Name(), r.ords[home][id])
 }
 
 // body writes a type itself.

@@ -575,7 +575,7 @@ func (l *Lens) HasLike(kind btfinfo.Kind, pattern, prefix string, modules bool, 
 		l.check(err)
 		for n := range b.entries {
 			e := &b.entries[n]
-			if e.kind != kind || !strings.HasPrefix(e.name, prefix) || !match(e.name) {
+			if e.kind != kind || e.name == "" || !strings.HasPrefix(e.name, prefix) || !match(e.name) {
 				continue
 			}
 			l.check(l.j.presences(b, e, func(p presence, set Bitmap) {
