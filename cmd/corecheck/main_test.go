@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"corecheck": main})
+	testscript.Main(m, map[string]func(){"corecheck": main, "measured": measured})
 }
 
 // TestScript runs the commands as a user does: testdata/script/*.txtar. $ROOT is the root of the repository, for the
@@ -35,6 +35,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROOT", root)
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("TEN", tenKernels)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -47,6 +48,11 @@ func TestScript(t *testing.T) {
 		},
 	})
 }
+
+// tenKernels selects ten of the embedded kernels, one of each release, for scripts that count. $TEN has it.
+const tenKernels = "uname:5.10.0-46-cloud-amd64,uname:6.1.0-50-cloud-amd64,uname:6.12.107+deb13-cloud-amd64,uname:6.16.12+deb13-cloud-amd64," +
+	"uname:6.17.13+deb13-cloud-amd64,uname:6.18.15+deb13-cloud-amd64,uname:6.19.14+deb13-cloud-amd64,uname:7.0.13+deb13-cloud-amd64," +
+	"uname:7.1.13+deb13-cloud-amd64,uname:7.2.12+deb13-cloud-amd64"
 
 // exits is the command `exits CODE PROGRAM ARG…` of the scripts: PROGRAM must end with that code. `! exec` can't tell
 // one code from another.
