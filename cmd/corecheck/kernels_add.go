@@ -51,7 +51,8 @@ tarball, or raw BTF; its content decides, not its name. Of a DIR, whatever depth
 packages, /boot, /lib/modules, a clone of btfhub-archive. What belongs to one kernel is put together, whether it comes in
 one package or, as Debian's since 6.19, in several: name them together.
 
-Raw BTF does not tell what kernel it is of: --id says so, unless a folder in BTFHub's layout does.
+Raw BTF does not tell what kernel it is of: --id says so, unless a folder in BTFHub's layout does. With --id all that is
+named has to be of one kernel, and readable, or nothing is added.
 
 A file that can't be read is named, and the others are added; the exit code is 2 then. Another corecheck that changes
 the archive is waited for. An archive is replaced at once and whole: a kill leaves the old one or the new one. What takes
@@ -104,11 +105,19 @@ func runKernelsAdd(cmd *cobra.Command, o kernelsAddOptions, args []string) error
 		},
 	}
 	err = c.run(ctx, func(ctx context.Context, yield func(*archive.Build) error) error {
-		return source.Read(ctx, args, opt, yield)
+		if o.id == "" {
+			return source.Read(ctx, args, opt, yield)
+		}
+		// What is wrong may be that there is a second kernel; none of them gets the ID then.
+		var one *archive.Build
+		if err := source.Read(ctx, args, opt, func(b *archive.Build) error { one = b; return nil }); err != nil || one == nil {
+			return err
+		}
+		return yield(one)
 	})
 	err = interrupted(ctx, err)
 	bars.stop()
-	if err == nil || c.added+c.replaced+c.unchanged > 0 {
+	if err == nil && len(c.problems) == 0 || c.added+c.replaced+c.unchanged > 0 {
 		summary := fmt.Sprintf("%s; %s read in %s", c.kernelCounts(), byteText(read), seconds(time.Since(start)))
 		if state := c.state(); state != "" {
 			summary += "; " + state
