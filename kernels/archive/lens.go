@@ -629,10 +629,12 @@ func (l *Lens) Each(kinds []btfinfo.Kind, named func(name string) bool, yield fu
 					default:
 						// Types without a name share their place.
 						for _, alt := range x.places[p].alts {
-							if has(alt.set, l.cur) {
-								l.narrow(alt.set)
-								yield(l.lazy.BTF().Type(l.lazy.Type(l.put(x, 0, 0, alt.variant))))
+							if !has(alt.set, l.cur) {
+								l.narrow(l.j.without(alt.set))
+								continue
 							}
+							l.narrow(alt.set)
+							yield(l.lazy.BTF().Type(l.lazy.Type(l.put(x, 0, 0, alt.variant))))
 						}
 					}
 				}

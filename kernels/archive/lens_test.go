@@ -189,6 +189,47 @@ func tagged(name, tag string) read {
 	}}
 }
 
+// each reads all types of two kinds of which the name starts with something.
+func each(prefix string) read {
+	kinds := []btfinfo.Kind{btfinfo.KindEnum, btfinfo.KindStruct}
+	fits := func(name string) bool { return strings.HasPrefix(name, prefix) }
+	joined := func(list []string) string {
+		slices.Sort(list)
+		return strings.Join(slices.Compact(list), "\n") // of types without a name one of each is kept
+	}
+	return read{"each " + prefix, func(l *Lens) string {
+		var list []string
+		l.Each(kinds, fits, func(t btfinfo.Type) {
+			var s strings.Builder
+			shown(&s, l.BTF(), t.ID(), 1)
+			list = append(list, s.String())
+		})
+		return joined(list)
+	}, func(b *Build) string {
+		var list []string
+		var r renderer
+		if b.BTF != nil {
+			roots := r.everything(b.BTF)
+			for id := b.BTF.FirstID(); int(id) < b.BTF.NumTypes(); id++ {
+				t := b.BTF.Type(id)
+				if !slices.Contains(kinds, t.Kind()) || !fits(t.Name()) {
+					continue
+				}
+				if t.Name() == "" {
+					var s strings.Builder
+					if r.body(&s, b.BTF, id); !slices.Contains(roots[t.Kind().String()+" "], s.String()) {
+						continue // is in another type
+					}
+				}
+				var s strings.Builder
+				shown(&s, b.BTF, id, 1)
+				list = append(list, s.String())
+			}
+		}
+		return joined(list)
+	}}
+}
+
 func facts(module string) read {
 	return read{"facts, module " + module, func(l *Lens) string {
 		return fmt.Sprint(l.HasBTF(), l.AllModules(), l.HasModule(module))
@@ -207,7 +248,7 @@ func randomRead(rng *rand.Rand, names []string) read {
 	if !hasOwnName(kind) {
 		kind = btfinfo.KindStruct
 	}
-	switch rng.IntN(9) {
+	switch rng.IntN(10) {
 	case 0, 1:
 		return lookup(name)
 	case 2:
@@ -221,6 +262,8 @@ func randomRead(rng *rand.Rand, names []string) read {
 	case 6:
 		return like(kind, name[:rng.IntN(len(name)+1)], rng.IntN(2) == 0)
 	case 7:
+		return each(name[:rng.IntN(min(len(name)+1, 3))])
+	case 8:
 		return tagged(name, pickName(rng, []string{"bpf_kfunc", "bpf_fastcall", "tag", "none"}))
 	}
 	return facts(pickName(rng, []string{"ext4", "nf_tables", "kvm", "none"}))

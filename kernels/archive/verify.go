@@ -6,7 +6,8 @@ import (
 	"github.com/corecheck/corecheck/btfinfo"
 )
 
-// Verify reads the whole archive and holds it against itself: the checksum of every part; that each definition can be read;
+// Verify reads the whole archive and holds it against itself: the checksum of every part; that each definition can be read
+// and its strings are there;
 // that of one name in one place no kernel has two, and that ordinals have no gaps; that what a kernel's definitions refer
 // to is in that kernel; that modules' definitions are in kernels that have the module. The error is of the first thing
 // that is wrong.
@@ -92,6 +93,7 @@ func (v *verifier) collect(b *block) error {
 
 func (v *verifier) references(b *block) error {
 	var wrong error
+	var scratch []byte
 	return b.each(func(e *blockEntry, x *blockVariant) error {
 		for _, p := range x.at {
 			s, err := v.a.set(p.set)
@@ -121,6 +123,16 @@ func (v *verifier) references(b *block) error {
 			if skip(&src); wrong != nil {
 				return b.errorf("%s %s: %v", e.kind, e.name, wrong)
 			}
+		}
+		src := source{b: x.content}
+		scratch = translate(scratch[:0], &src, func(n uint64) uint64 {
+			if n >= uint64(len(b.strs)) {
+				wrong = fmt.Errorf("has string %d, there are %d", n, len(b.strs))
+			}
+			return n
+		})
+		if wrong != nil {
+			return b.errorf("%s %s: %v", e.kind, e.name, wrong)
 		}
 		return nil
 	})
