@@ -2,38 +2,15 @@ package btfinfo
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
 )
 
-// largeBTF is real BTF of about 5 MB: the largest of the kernels in ../kernels/embedded, or beside the checkout.
+// largeBTF is real BTF of about 5 MB, of a kernel that comes with corecheck.
 func largeBTF(b *testing.B) []byte {
 	b.Helper()
-	var raw []byte
-	for _, pattern := range []string{"../kernels/embedded/*", "../../shared/btfhub/*/*/*.btf.tar.xz"} {
-		paths, err := filepath.Glob(pattern)
-		if err != nil {
-			b.Fatal(err)
-		}
-		slices.Sort(paths)
-		for _, path := range paths {
-			if st, err := os.Stat(path); err != nil || st.IsDir() {
-				continue
-			}
-			if f, err := Open(path, nil); err == nil && len(f.Raw) > len(raw) {
-				raw = f.Raw
-			}
-		}
-		if raw != nil {
-			return raw
-		}
-	}
-	b.Skip("no kernel in ../kernels/embedded, nor in ../../shared/btfhub")
-	return nil
+	return embeddedBTF(b, "debian/13/x86_64/7.2.12+deb13-cloud-amd64")
 }
 
 // BenchmarkOpen opens the same BTF with corecheck and with cilium/ebpf, and asks both for one type, as the first

@@ -233,7 +233,7 @@ func TestTopLevel(t *testing.T) {
 func TestNoLargeFiles(t *testing.T) {
 	t.Parallel()
 	const limit = 2 << 20   // bytes, a file
-	const budget = 16 << 20 // bytes, all embedded kernels
+	const budget = 8 << 20 // bytes, all embedded kernels
 	embedded := int64(0)
 	for _, f := range tracked(t) {
 		info, err := os.Lstat(filepath.Join(root, f))

@@ -10,13 +10,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/btfinfo/btfbuild"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/kernels/archive"
+	"github.com/corecheck/corecheck/kernels/kernelstest"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -24,31 +24,8 @@ var update = flag.Bool("update", false, "write the goldens of testdata/rules ane
 
 const fixtureDir = "../testdata/rules"
 
-// embedded are the kernels that come with corecheck, read once for all tests.
-var embedded = sync.OnceValues(func() ([]*kernels.Kernel, error) {
-	all, err := kernels.Embedded()
-	if err != nil {
-		return nil, err
-	}
-	out := make([]*kernels.Kernel, len(all))
-	for i, k := range all {
-		b, _, err := k.Load()
-		if err != nil {
-			return nil, err
-		}
-		out[i] = kernels.New(k.ID, k.Version, b)
-	}
-	return out, nil
-})
-
-func embeddedKernels(t testing.TB) []*kernels.Kernel {
-	t.Helper()
-	ks, err := embedded()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ks
-}
+// embeddedKernels are ten of the kernels that come with corecheck.
+func embeddedKernels(t testing.TB) []*kernels.Kernel { return kernelstest.Ten(t) }
 
 // synthetic makes a kernel from BTF that fill builds on top of what every kernel here has: a module loader that knows
 // BTF, so that what is missing may be in a module, and no modules.

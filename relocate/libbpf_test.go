@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,9 +19,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels/kernelstest"
 )
 
 // testKernel is a kernel that a differential test asks: its BTF, parsed, and as a file for libbpf.
@@ -44,31 +44,13 @@ func newTestKernel(t testing.TB, dir, name string, raw []byte) testKernel {
 	return k
 }
 
-// embeddedKernels are the kernels that corecheck carries, oldest first by name. They are read from their files, because
-// this package is below theirs and needs the raw BTF.
+// embeddedKernels are embedded kernels, oldest first, with the raw BTF that libbpf and cilium/ebpf read.
 func embeddedKernels(t testing.TB) []testKernel {
 	t.Helper()
-	files, err := filepath.Glob("../kernels/embedded/*.btf.zst")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no embedded kernels: %v", err)
-	}
-	dec, err := zstd.NewReader(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dec.Close()
 	dir := t.TempDir()
 	var all []testKernel
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := dec.DecodeAll(data, nil)
-		if err != nil {
-			t.Fatalf("%s: %v", f, err)
-		}
-		all = append(all, newTestKernel(t, dir, strings.TrimSuffix(filepath.Base(f), ".btf.zst"), raw))
+	for _, id := range kernelstest.IDs {
+		all = append(all, newTestKernel(t, dir, path.Base(id), kernelstest.Raw(t, id)))
 	}
 	return all
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/corecheck/corecheck/kernels"
+	"github.com/corecheck/corecheck/kernels/kernelstest"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -29,10 +29,7 @@ func TestReachTools(t *testing.T) {
 	if dir == "" {
 		t.Skip("CORECHECK_TOOLS_DIR is not set: no tools to walk")
 	}
-	ks, err := kernels.Embedded()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ks := kernelstest.Ten(t)
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no tools in %s: %v", dir, err)
@@ -107,10 +104,7 @@ func TestReachLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := objs[0]
-	ks, err := kernels.Embedded()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ks := kernelstest.Ten(t)
 	for _, k := range ks {
 		vmlinux, _, err := k.Load()
 		if err != nil {

@@ -361,6 +361,9 @@ func (b *builder) finish(next string, kept []string) error {
 		return err
 	}
 	defer a.Close()
+	if err := a.Verify(); err != nil {
+		return err
+	}
 	for i, k := range a.Kernels() {
 		if _, err := a.Build(i); err != nil {
 			return fmt.Errorf("%s: %w", k.ID, err)
