@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/corecheck/corecheck/btfinfo"
@@ -27,7 +29,10 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 		plans = append(plans, newPlan(o))
 	}
 	builtIn := make(map[builtName]bool)
+	var mu sync.Mutex
 	note := func(b *btfinfo.BTF) {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, p := range plans {
 			for _, n := range p.names {
 				if _, ok := findOwn(b, n.name, n.kind); ok {
@@ -36,38 +41,45 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 			}
 		}
 	}
-	var asked [][][]raw // by kernel and object
-	var readable []*kernels.Kernel
-	for _, k := range ks {
-		if k.NoBTF != "" {
-			v := kernels.NewPool([]*kernels.Kernel{k}).NewView()
-			rep.Kernels = append(rep.Kernels, KernelInfo{ID: k.ID, Version: k.Version.String(), Uname: k.Uname, Arch: k.Arch,
-				Distro: k.Distro, Release: k.Release, Facts: k.Facts()})
-			var raws [][]raw
-			for _, p := range plans {
-				raws = append(raws, naiveAsk(p, v, nil))
+	answers, errs := make([][][]raw, len(ks)), make([]error, len(ks)) // answers by kernel and object
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range next {
+				alone, target := ks[i], (*relocate.Target)(nil)
+				if alone.NoBTF == "" {
+					b, mods, err := ks[i].Load()
+					if err != nil {
+						errs[i] = err
+						continue
+					}
+					note(b)
+					alone, target = kernels.New(ks[i].ID, ks[i].Version, b, mods...), wholeTarget(b, mods)
+					alone.Arch, alone.ModulesPartial = ks[i].Arch, ks[i].ModulesPartial
+				}
+				v := kernels.NewPool([]*kernels.Kernel{alone}).NewView()
+				for _, p := range plans {
+					answers[i] = append(answers[i], naiveAsk(p, v, target))
+				}
 			}
-			asked = append(asked, raws)
-			readable = append(readable, k)
-			continue
-		}
-		b, mods, err := k.Load()
-		if err != nil {
-			rep.Errors = append(rep.Errors, inputError(err))
+		})
+	}
+	for i := range ks {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	var asked [][][]raw
+	var readable []*kernels.Kernel
+	for i, k := range ks {
+		if errs[i] != nil {
+			rep.Errors = append(rep.Errors, inputError(errs[i]))
 			continue
 		}
 		rep.Kernels = append(rep.Kernels, KernelInfo{ID: k.ID, Version: k.Version.String(), Uname: k.Uname, Arch: k.Arch,
 			Distro: k.Distro, Release: k.Release, Facts: k.Facts()})
-		note(b)
-		target := wholeTarget(b, mods)
-		alone := kernels.New(k.ID, k.Version, b, mods...)
-		alone.Arch, alone.ModulesPartial = k.Arch, k.ModulesPartial
-		v := kernels.NewPool([]*kernels.Kernel{alone}).NewView()
-		var raws [][]raw
-		for _, p := range plans {
-			raws = append(raws, naiveAsk(p, v, target))
-		}
-		asked = append(asked, raws)
+		asked = append(asked, answers[i])
 		readable = append(readable, k)
 	}
 	for _, k := range opt.Reference {
@@ -415,5 +427,5 @@ func TestOracle(t *testing.T) {
 	// The same kernels, each by itself; and one of them, with the others at hand.
 	few := embeddedKernels(t)
 	sameReport(t, "the corpus on kernels of memory", objs, few, few, Options{})
-	sameReport(t, "the corpus on the newest kernel", objs, few[len(few)-1:], few[len(few)-1:], Options{Reference: ks})
+	sameReport(t, "the corpus on the newest kernel", objs, few[len(few)-1:], few[len(few)-1:], Options{Reference: few})
 }
