@@ -38,9 +38,13 @@ func Check(objs []*relocate.Object, ks []*kernels.Kernel, opt Options) *Report {
 	}
 	// A kernel that could not be read has no answers.
 	r := &reporter{Report: rep, pool: e.pool, ref: e.ref, all: kernels.Full(len(ks)), index: make([]int, len(ks)), ids: make(map[string][]string)}
+	said := make(map[string]bool)
 	for i, k := range ks {
 		if err := e.errs[i]; err != nil {
-			rep.Errors = append(rep.Errors, inputError(err))
+			if x := inputError(err); !said[x.Message] { // damage in an archive may hit all of its kernels
+				said[x.Message] = true
+				rep.Errors = append(rep.Errors, x)
+			}
 			r.all.Remove(i)
 			continue
 		}

@@ -196,22 +196,6 @@ func TestStructOpsMembers(t *testing.T) {
 	}
 }
 
-func TestGlobMatch(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		pattern, name string
-		want          bool
-	}{
-		{"", "", true}, {"", "a", false}, {"a", "", false}, {"*", "", true}, {"**", "abc", true}, {"a*", "a", true},
-		{"a*c", "abbc", true}, {"a*c", "abcb", false}, {"a?c", "abc", true}, {"a?c", "ac", false}, {"*b*", "abc", true},
-		{"*ab", "aab", true}, {"*a*a", "a", false}, {"?", "*", true}, {"a*b?d", "axxbbcd", true}, {"vfs_*", "vfs", false},
-	} {
-		if got := kernels.Glob(tt.pattern, tt.name); got != tt.want {
-			t.Errorf("Glob(%q, %q) = %v, want %v", tt.pattern, tt.name, got, tt.want)
-		}
-	}
-}
-
 func TestExitCode(t *testing.T) {
 	t.Parallel()
 	object := func(verdicts ...Status) ObjectReport {

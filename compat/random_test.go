@@ -146,3 +146,51 @@ func randomArchive(t *testing.T, seed uint64, objs []*relocate.Object) {
 		sameReport(t, fmt.Sprintf("seed %d, case %d", seed, i), c.objs, packed, c.whole, Options{})
 	}
 }
+
+// An archive that is damaged where a question touches it gives errors, once each, and answers for the kernels that the
+// damage leaves alone.
+func TestDamagedArchive(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	c := newCase(t, rng, "1", fixtures(t))
+	for len(c.builds) < 4 {
+		c = newCase(t, rng, "1", fixtures(t))
+	}
+	w := archive.NewWriter()
+	for _, b := range c.builds {
+		if _, err := w.Add(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := w.Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, damaged := 0, 0
+	for range 400 {
+		bad := slices.Clone(data)
+		bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
+		a, err := archive.OpenBytes("damaged", bad)
+		if err != nil {
+			continue
+		}
+		opened++
+		rep := Check(c.objs, kernels.FromArchive(a, "memory"), Options{})
+		if len(rep.Errors) > 0 {
+			damaged++
+		}
+		if n := len(rep.Kernels); len(rep.Errors) == 0 && n != len(c.builds) || n > len(c.builds) {
+			t.Errorf("%d kernels of %d, and %d errors", n, len(c.builds), len(rep.Errors))
+		}
+		for i, e := range rep.Errors {
+			if slices.Contains(rep.Errors[:i], e) {
+				t.Errorf("said twice: %+v", e)
+			}
+		}
+		checkReport(t, rep)
+	}
+	if opened == 0 || damaged == 0 {
+		t.Errorf("of 400 damaged archives %d could be opened, %d had errors", opened, damaged)
+	}
+	t.Logf("of 400 damaged archives %d could be opened, %d had errors", opened, damaged)
+}

@@ -287,3 +287,19 @@ func TestLooseAsker(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestGlobNames(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"", "", true}, {"", "a", false}, {"a", "", false}, {"*", "", true}, {"**", "abc", true}, {"a*", "a", true},
+		{"a*c", "abbc", true}, {"a*c", "abcb", false}, {"a?c", "abc", true}, {"a?c", "ac", false}, {"*b*", "abc", true},
+		{"*ab", "aab", true}, {"*a*a", "a", false}, {"?", "*", true}, {"a*b?d", "axxbbcd", true}, {"vfs_*", "vfs", false},
+	} {
+		if got := Glob(tt.pattern, tt.name); got != tt.want {
+			t.Errorf("Glob(%q, %q) = %v, want %v", tt.pattern, tt.name, got, tt.want)
+		}
+	}
+}
