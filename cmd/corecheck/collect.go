@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/corecheck/corecheck/btfinfo"
@@ -13,8 +14,34 @@ import (
 	"github.com/corecheck/corecheck/kernels/source"
 )
 
-// minWindow is how long kernels are collected at least before the archive is written. A kill loses what came since.
-const minWindow = 10 * time.Second
+// How long kernels are collected at least before the archive is written. A kill loses what came since; what was downloaded
+// costs more than what is on the disk.
+const (
+	addWindow  = 30 * time.Second
+	pullWindow = 10 * time.Second
+)
+
+// Memory that a change of an archive may take before garbage is collected more often: what kernels need that are being read, and what
+// an archive has expanded, by its size. Garbage is BTF that was taken apart; by itself it would double what is taken.
+const (
+	baseMemory   = 400 << 20 // bytes
+	archiveRatio = 64        // bytes for each byte of the archive
+)
+
+// sparing bounds the memory for a change of archives, so far as that costs no more than time. GOMEMLIMIT in the environment has
+// its way.
+func sparing(archives ...string) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	limit := int64(baseMemory)
+	for _, path := range archives {
+		if st, err := os.Stat(path); err == nil {
+			limit += archiveRatio * st.Size()
+		}
+	}
+	debug.SetMemoryLimit(limit)
+}
 
 // collector puts kernels into an archive as they come, and writes the archive now and then, so that a kill loses little.
 type collector struct {
@@ -23,7 +50,7 @@ type collector struct {
 	out     io.Writer // gets a line for each kernel once it is in the archive
 	stderr  io.Writer
 	modules source.ModuleFilter
-	window  time.Duration
+	window  time.Duration // how long kernels are collected at least
 
 	added, replaced, unchanged int
 	problems                   []error // kernels that an archive can't hold
@@ -32,9 +59,7 @@ type collector struct {
 
 // run takes the kernels that produce hands over. The error is produce's, or that of writing the archive, which ends it.
 func (c *collector) run(ctx context.Context, produce func(ctx context.Context, yield func(*archive.Build) error) error) error {
-	if c.window == 0 {
-		c.window = minWindow
-	}
+	sparing(c.path)
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

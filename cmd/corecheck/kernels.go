@@ -38,6 +38,7 @@ type selection struct {
 	Kernels  []*kernels.Kernel // in order
 	Coverage kernels.Coverage
 	Problems error // files that can't be read, beside those that can: report it at the end
+	ByArch   bool  // the selector names architectures or IDs: who does that means every kernel that it takes
 }
 
 // find reads the kernels' descriptions, not their BTF. keep, where not nil, tells which are there at all. An error with the
@@ -62,7 +63,7 @@ func (o *kernelOptions) find(command string, stderr io.Writer, keep func(*kernel
 	if keep != nil {
 		all = slices.DeleteFunc(all, func(k *kernels.Kernel) bool { return !keep(k) })
 	}
-	s := selection{Kernels: sel.Select(all), Coverage: sel.Coverage(all), Problems: err}
+	s := selection{Kernels: sel.Select(all), Coverage: sel.Coverage(all), Problems: err, ByArch: sel.Asks("arch") || sel.Asks("id")}
 	if len(s.Kernels) == 0 {
 		return s, noKernel(s.Coverage, there)
 	}

@@ -56,7 +56,7 @@ named has to be of one kernel, and readable, or nothing is added.
 
 A file that can't be read is named, and the others are added; the exit code is 2 then. Another corecheck that changes
 the archive is waited for. An archive is replaced at once and whole: a kill leaves the old one or the new one. What takes
-long is written every ten seconds or so, so that adding again after a kill finds most of it there.`,
+long is written every half minute or so, so that adding again after a kill finds most of it there.`,
 		Example: `  corecheck kernels add linux-image-6.1.0-50-amd64_6.1.176-1_amd64.deb
   corecheck kernels add linux-binary-7.2.12+deb13-amd64_*.deb linux-modules-7.2.12+deb13-amd64_*.deb
   corecheck kernels add --modules none /boot
@@ -86,7 +86,7 @@ func runKernelsAdd(cmd *cobra.Command, o kernelsAddOptions, args []string) error
 	start := time.Now()
 	bars := newProgress(cmd.ErrOrStderr())
 	defer bars.stop()
-	c := &collector{target: &o.target, path: path, out: bars.before(cmd.OutOrStdout()), stderr: bars.before(cmd.ErrOrStderr()), modules: modules}
+	c := &collector{target: &o.target, path: path, out: bars.before(cmd.OutOrStdout()), stderr: bars.before(cmd.ErrOrStderr()), modules: modules, window: addWindow}
 
 	var read int64
 	files := 0

@@ -60,6 +60,7 @@ func runKernelsMerge(cmd *cobra.Command, o archiveTarget, output string, args []
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
+	sparing(append(args, path)...)
 	ctx, stop := interruptible(cmd)
 	defer stop()
 	before, after := 0, 0

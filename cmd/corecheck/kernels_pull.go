@@ -230,7 +230,7 @@ func fetchPlan(ctx context.Context, cmd *cobra.Command, o pullOptions, path stri
 	bars := newProgress(cmd.ErrOrStderr())
 	defer bars.stop()
 	stderr := bars.before(cmd.ErrOrStderr())
-	c := &collector{target: &o.target, path: path, out: bars.before(cmd.OutOrStdout()), stderr: stderr, modules: modules}
+	c := &collector{target: &o.target, path: path, out: bars.before(cmd.OutOrStdout()), stderr: stderr, modules: modules, window: pullWindow}
 	finished := 0
 	started := map[*pull.Kernel]bool{}
 	opt := pull.FetchOptions{

@@ -38,7 +38,8 @@ objects. Of a DIR every file below it is checked that has a BPF object in it.
 With --kernels ` + kernels.Grammar + `
 
 Without --kernels every kernel is asked: those that come with corecheck, those of your archive, or of --archive, and those
-of --btf and --host.`,
+of --btf and --host. Out of archives an object is not asked on kernels of the other byte order, nor, where it reads registers of
+one architecture, on those of others: name them, --kernels arch:arm64, and it is.`,
 		Example: `  corecheck object tool.bpf.o --kernels 5.4..6.8
   corecheck object /usr/sbin/opensnoop -o json
   corecheck object build/ --kernels '>=5.10,!7.0' --require-coverage
@@ -78,6 +79,7 @@ func runObject(cmd *cobra.Command, args []string, o objectOptions) error {
 	objs, problems := openObjects(args)
 	opt := compat.Options{
 		Version:  readBuildInfo().Version,
+		AnyArch:  sel.ByArch,
 		Coverage: compat.Coverage{Requested: sel.Coverage.Requested, Missing: sel.Coverage.Missing, Text: sel.Coverage.Text()},
 	}
 	// The kernels that come with corecheck tell built-in code from that of modules, whether they are asked or not.
