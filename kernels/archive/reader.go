@@ -372,6 +372,11 @@ var decoders = sync.Pool{New: func() any {
 func (a *Archive) read(p part) ([]byte, error) { return a.readIn("", p) }
 
 func (a *Archive) readIn(what string, p part) ([]byte, error) {
+	return a.readTo(make([]byte, 0, p.raw), what, p)
+}
+
+// readTo decompresses a part behind what is in dst.
+func (a *Archive) readTo(dst []byte, what string, p part) ([]byte, error) {
 	b, err := a.storedIn(what, p)
 	if err != nil {
 		return nil, err
@@ -381,12 +386,12 @@ func (a *Archive) readIn(what string, p part) ([]byte, error) {
 		return nil, errors.New("zstd can't be set up")
 	}
 	defer decoders.Put(d)
-	raw, err := d.DecodeAll(b, make([]byte, 0, p.raw))
+	raw, err := d.DecodeAll(b, dst)
 	if err != nil {
 		return nil, &btfinfo.Error{File: a.name, Section: what, Off: p.off, Msg: "a part can't be decompressed", Err: err}
 	}
-	if len(raw) != p.raw {
-		return nil, a.errorf(what, p.off, "a part has %d bytes when decompressed, the directory says %d", len(raw), p.raw)
+	if n := len(raw) - len(dst); n != p.raw {
+		return nil, a.errorf(what, p.off, "a part has %d bytes when decompressed, the directory says %d", n, p.raw)
 	}
 	return raw, nil
 }
