@@ -28,8 +28,8 @@ type place struct {
 }
 
 var (
-	// Names of images, before "-UNAME" in boot and alone in lib/modules/UNAME.
-	imageRE = regexp.MustCompile(`^(?:vmlinuz|vmlinux|Image|zImage|bzImage|image|kernel)(?:-(.+?))?(?:\.(?:gz|xz|zst|bz2|lz4|lzma|lzo))?$`)
+	// Names of images, before "-UNAME" in boot and alone in lib/modules/UNAME. Debian's linux-binary-unsigned-* have vmlinuz.unsigned.
+	imageRE = regexp.MustCompile(`^(?:vmlinuz|vmlinux|Image|zImage|bzImage|image|kernel)(?:-(.+?))?(?:\.unsigned)?(?:\.(?:gz|xz|zst|bz2|lz4|lzma|lzo))?$`)
 	// Files of modules, as CONFIG_MODULE_COMPRESS of kernel/module/Kconfig of Linux v6.12 names them.
 	moduleRE = regexp.MustCompile(`^(.+)\.ko(?:\.(?:gz|xz|zst))?$`)
 )

@@ -510,6 +510,8 @@ func TestPlaces(t *testing.T) {
 		module string
 	}{
 		{"./boot/vmlinuz-6.1.0-50-amd64", roleImage, "6.1.0-50-amd64", ""},
+		{"./usr/lib/modules/7.3.4+deb13-cloud-amd64/vmlinuz.unsigned", roleImage, "7.3.4+deb13-cloud-amd64", ""},
+		{"./boot/vmlinuz-6.1.0-50-amd64.unsigned", roleImage, "6.1.0-50-amd64", ""},
 		{"boot/vmlinux-6.1.0-50-powerpc64le", roleImage, "6.1.0-50-powerpc64le", ""},
 		{"/boot/vmlinux-5.14.21-default.xz", roleImage, "5.14.21-default", ""},
 		{"boot/Image-5.14.21-default", roleImage, "5.14.21-default", ""},
