@@ -33,6 +33,7 @@ type archiveOptions struct {
 // AddFlags adds the flags to f.
 func (o *archiveOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.Archives, "archive", nil, "ask the kernels of this archive, instead of those in $"+kernels.EnvArchive+" or your own: `FILE` (repeatable)")
+	_ = cobra.MarkFlagFilename(f, "archive", "ccar") // the flag is there
 	f.BoolVar(&o.NoArchive, "no-archive", false, "leave out your own archive and those in $"+kernels.EnvArchive)
 	f.BoolVar(&o.NoEmbedded, "no-embedded", false, "leave out the kernels that come with corecheck")
 }
@@ -69,6 +70,7 @@ type archiveTarget struct {
 // AddFlags adds the flags to f.
 func (o *archiveTarget) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.Archive, "archive", nil, "the archive to change: `FILE` (default $"+kernels.EnvArchive+", or kernels.ccar in your data folder)")
+	_ = cobra.MarkFlagFilename(f, "archive", "ccar")
 	f.BoolVar(&o.NoWait, "no-wait", false, "end with an error where another corecheck is changing the archive")
 }
 

@@ -36,7 +36,7 @@ func (o *kernelsAddOptions) AddFlags(f *pflag.FlagSet) {
 }
 
 func addModulesFlag(f *pflag.FlagSet, modules *string) {
-	f.StringVar(modules, "modules", "all", "the modules to read: all, none, or names as ext4,nf_tables")
+	f.StringVar(modules, "modules", "all", "the modules to read, all, none, or names as ext4,nf_tables: `LIST`")
 }
 
 func newKernelsAddCommand() *cobra.Command {

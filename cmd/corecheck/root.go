@@ -19,7 +19,10 @@ Exit codes, of every command and in every output format:
   3  undecided: no kernel to ask, or a fact that is not known
 
 Environment:
-  NO_COLOR  any value but the empty one turns colours off`
+  CORECHECK_ARCHIVE  archives of kernels that are asked instead of your own, with ':' between them
+  XDG_DATA_HOME      the folder that has your own archive, corecheck/kernels.ccar; ~/.local/share where it is not set
+  XDG_CACHE_HOME     the folder that has corecheck's downloads; ~/.cache where it is not set
+  NO_COLOR           any value but the empty one turns colours off`
 
 // newRootCommand makes the whole command tree. The streams are set first: cobra's completion keeps the one that it finds
 // when it is made.
