@@ -30,8 +30,8 @@ test: ## install what the tests need, fetch libbpf and the corpus, run every tes
 	CORECHECK_TOOLS_DIR=$$tools CORECHECK_LIBBPF_DIR=$$libbpf ci/test.sh $(TESTFLAGS)
 
 .PHONY: bench
-bench: ## run the benchmarks, each beside cilium/ebpf doing the same
-	CORECHECK_TOOLS_DIR=$$(ci/fetch-libbpf-tools.sh) go test -run '^$$' -bench . -benchmem ./...
+bench: ## run the benchmarks, each beside the naive way, and print docs/performance.md's table
+	@CORECHECK_TOOLS_DIR=$$(ci/fetch-libbpf-tools.sh) ci/bench.sh
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (60s)

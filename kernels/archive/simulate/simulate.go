@@ -36,12 +36,12 @@ var updates = []step{
 }
 
 var (
-	// release is a minor release: the mean of Debian's 6.16, 6.17, 6.18, 6.19, 7.0, 7.1 and 7.2, cloud-amd64.
-	release = step{201, 41, 443, 921, 335, 282}
+	// release is a minor release: the mean of Debian's steps to 6.17, 6.18, 6.19, 7.0, 7.1, 7.2 and 7.3, cloud-amd64.
+	release = step{201, 39, 444, 917, 437, 332}
 	// rebuild is the same source with another distribution's compiler: Debian 12's and 13's 6.12.117.
 	rebuild = step{0, 0, 0, 867, 255, 132}
-	// flavour is another configuration: the mean of Debian's generic and cloud kernels of 5.10, 6.1 and 6.12.
-	flavour = step{810, 976, 108, 2568, 3431, 134}
+	// flavour is another configuration: the mean of the steps from Debian's cloud to its generic kernels of 5.10, 6.1 and 6.12.
+	flavour = step{1154, 632, 108, 4253, 1747, 134}
 	// realtime is the configuration of an rt kernel: Debian's generic and rt kernels of 6.12.117.
 	realtime = step{32, 53, 610, 199, 338, 2}
 	// port is another architecture: Debian's amd64 and arm64 kernels of 6.12.117.
