@@ -16,6 +16,9 @@ type Options struct {
 	// Reference are further kernels at hand that are not asked. They serve to tell code that is built in from code
 	// that may be in a module.
 	Reference []*kernels.Kernel
+	// AnyArch asks an object on kernels of other architectures than its own, too. What it finds there is true, and of no use
+	// but to who asked for it: an object that reads x86's registers does not load on arm64.
+	AnyArch bool
 	// Workers is the number of kernels looked at at once; 0: one per CPU.
 	Workers int
 }
@@ -53,10 +56,21 @@ func Check(objs []*relocate.Object, ks []*kernels.Kernel, opt Options) *Report {
 			Distro: k.Distro, Release: k.Release, Facts: k.Facts()})
 	}
 	rep.Coverage.Matched = len(rep.Kernels)
+	readable := r.all
 	for i, o := range objs {
+		out := e.plans[i].leftOut
+		r.all = notLeftOut(readable, out)
 		r.addObject(o, e.hits[i])
 		e.hits[i] = nil
+		x := &r.Objects[len(r.Objects)-1]
+		for _, l := range out {
+			if l.set.And(readable); !l.set.Empty() {
+				l.Kernels = r.idsOf(l.set)
+				x.LeftOut = append(x.LeftOut, l)
+			}
+		}
 	}
+	r.all = readable
 	r.suggest()
 	rep.NotChecked = notChecked(objs)
 	return rep

@@ -93,7 +93,7 @@ func fields(typ reflect.Type, seen map[reflect.Type]bool, f func(typ, field stri
 var docTypes = map[string]string{
 	"Report": "The report", "KernelInfo": "kernels[]", "ObjectReport": "objects[]", "ProgramReport": "objects[].programs[]",
 	"ProgramResult": "objects[].programs[].results[]", "ObjectResult": "objects[].results[]", "Finding": "findings[]",
-	"NeedRef": "findings[].need", "SourceRef": "findings[].source", "Coverage": "coverage", "InputError": "errors[]",
+	"NeedRef": "findings[].need", "LeftOut": "objects[].left_out[]", "SourceRef": "findings[].source", "Coverage": "coverage", "InputError": "errors[]",
 	"NeedsReport": "The list of needs", "ObjectNeeds": "needs: objects[]", "ProgramInfo": "needs: objects[].programs[]",
 	"MapInfo": "needs: objects[].maps[]", "NeedInfo": "needs: objects[].needs[]",
 }

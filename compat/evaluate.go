@@ -27,6 +27,8 @@ type plan struct {
 	guards *guards
 	roots  []*root
 	names  []builtName // of which the absence from vmlinux may mean that a module has them
+	// leftOut are kernels of the pool that the object is not asked on.
+	leftOut []LeftOut
 }
 
 // root is the relocations of one root type, in the order in which libbpf applies them.
@@ -132,7 +134,11 @@ func newEvaluation(objs []*relocate.Object, ks []*kernels.Kernel, opt Options) *
 	e := &evaluation{pool: kernels.NewPool(ks), hits: make([][]*hit, len(objs)), errs: make(map[int]error)}
 	e.ref = newReference(e.pool, kernels.NewPool(extra))
 	for _, o := range objs {
-		e.plans = append(e.plans, newPlan(o))
+		p := newPlan(o)
+		if !opt.AnyArch {
+			p.leftOut = leftOut(o, ks)
+		}
+		e.plans = append(e.plans, p)
 	}
 	return e
 }
@@ -207,6 +213,9 @@ func (e *evaluation) do(j job, f *facts) {
 
 // ask runs all rules over all needs of the object on a set of kernels.
 func (p *plan) ask(f *facts, set kernels.Set) []*hit {
+	if set = notLeftOut(set, p.leftOut); set.Empty() {
+		return nil
+	}
 	c := newCheck(p, f)
 	p.resolve(c, set)
 	var hits hitList

@@ -9,25 +9,34 @@ import (
 // Ranges describes a set of kernels as people do, in the words of the selector: "6.1..6.12", "5.10, 7.0..7.2". It is
 // relative to the kernels that were asked: "6.1..6.12" means every kernel asked between the two, and says nothing of
 // releases that were not. A kernel is named by its minor release where all kernels of that release are in the set, by
-// its full version, by version and arch, by uname -r, or by its ID where nothing shorter tells it from one outside.
+// its full version, by version and arch, by version and release, by uname -r, or by its ID where nothing shorter tells it
+// from one outside.
 type Ranges struct {
 	kernels []KernelInfo
 	index   map[string]int // by ID
-	names   [][4]int32     // by kernel: its names, numbered; the short one first
+	names   [][5]int32     // by kernel: its names, numbered; the short one first
 	numbers int32          // of names
 	all     []int          // every kernel
-	groups  [][]int        // kernels by distro and arch, each in the order of kernels
+	groups  [2]grouping    // by distro and arch, by distro and release
+}
+
+// grouping is kernels by what they have in common, each in the order of kernels.
+type grouping []group
+
+type group struct {
+	name    string // "debian arm64", "debian 12"
+	kernels []int
 }
 
 // NewRanges prepares descriptions of subsets of ks, which must be in the order of versions.
 func NewRanges(ks []KernelInfo) *Ranges {
-	r := &Ranges{kernels: ks, index: make(map[string]int, len(ks)), names: make([][4]int32, len(ks)), all: make([]int, len(ks))}
-	byPlace := make(map[string]int)
+	r := &Ranges{kernels: ks, index: make(map[string]int, len(ks)), names: make([][5]int32, len(ks)), all: make([]int, len(ks))}
 	numbers := make(map[[2]string]int32)
 	for i, k := range ks {
 		r.index[k.ID] = i
 		r.all[i] = i
-		for j, name := range [...][2]string{{minorOf(k.Version), "minor"}, {k.Version, "version"}, {k.Version + " " + k.Arch, "arch"}, {k.Uname, "uname"}} {
+		for j, name := range [...][2]string{{minorOf(k.Version), "minor"}, {k.Version, "version"}, {k.Version + " " + k.Arch, "arch"},
+			{k.Version + " " + k.Distro + " " + k.Release, "release"}, {k.Uname, "uname"}} {
 			n, ok := numbers[name]
 			if !ok {
 				n = int32(len(numbers))
@@ -35,17 +44,38 @@ func NewRanges(ks []KernelInfo) *Ranges {
 			}
 			r.names[i][j] = n
 		}
-		place := k.Distro + "/" + k.Arch
-		g, ok := byPlace[place]
-		if !ok {
-			g = len(r.groups)
-			byPlace[place] = g
-			r.groups = append(r.groups, nil)
-		}
-		r.groups[g] = append(r.groups[g], i)
 	}
 	r.numbers = int32(len(numbers))
+	r.group()
 	return r
+}
+
+func (r *Ranges) group() {
+	for i, of := range []func(*KernelInfo) string{func(k *KernelInfo) string { return k.Arch }, func(k *KernelInfo) string { return k.Release }} {
+		index := make(map[string]int)
+		r.groups[i] = nil
+		for _, k := range r.all {
+			name := strings.Trim(r.kernels[k].Distro+" "+of(&r.kernels[k]), " ")
+			g, ok := index[name]
+			if !ok {
+				g = len(r.groups[i])
+				index[name] = g
+				r.groups[i] = append(r.groups[i], group{name: name})
+			}
+			r.groups[i][g].kernels = append(r.groups[i][g].kernels, k)
+		}
+	}
+}
+
+// within describes sets relative to some of the kernels only, of which it gets the indexes in ascending order.
+func (r *Ranges) within(asked []int) *Ranges {
+	if len(asked) == len(r.all) {
+		return r
+	}
+	x := *r
+	x.all = asked
+	x.group()
+	return &x
 }
 
 func minorOf(version string) string {
@@ -78,26 +108,26 @@ func (r *Ranges) of(in kernels.Set) string {
 	if in.Empty() {
 		return "no kernel"
 	}
-	flat := r.runs(r.all, in)
-	if len(r.groups) == 1 || len(flat) == 1 {
-		return strings.Join(flat, ", ")
-	}
+	best := r.runs(r.all, in)
+	n := len(best)
 	// Kernels of several places interleave by version; grouped by place the same set may be fewer runs.
-	var parts []string
-	n := 0
 	for _, g := range r.groups {
-		runs := r.runs(g, in)
-		if len(runs) == 0 {
+		if n == 1 || len(g) == 1 {
 			continue
 		}
-		n += len(runs)
-		k := r.kernels[g[0]]
-		parts = append(parts, strings.Join(runs, ", ")+" ("+strings.Trim(k.Distro+" "+k.Arch, " ")+")")
+		var parts []string
+		total := 0
+		for _, p := range g {
+			if runs := r.runs(p.kernels, in); len(runs) > 0 {
+				total += len(runs)
+				parts = append(parts, strings.Join(runs, ", ")+" ("+p.name+")")
+			}
+		}
+		if total < n {
+			best, n = parts, total
+		}
 	}
-	if n < len(flat) {
-		return strings.Join(parts, ", ")
-	}
-	return strings.Join(flat, ", ")
+	return strings.Join(best, ", ")
 }
 
 // runs describes the stretches of order whose kernels are all in the set.
@@ -141,6 +171,8 @@ func (r *Ranges) label(i int, outside []bool) string {
 	case !outside[names[2]]:
 		return k.Version + " " + k.Arch
 	case !outside[names[3]]:
+		return k.Version + " " + k.Distro + " " + k.Release
+	case !outside[names[4]]:
 		return k.Uname
 	}
 	return k.ID

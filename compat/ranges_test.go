@@ -49,7 +49,8 @@ func TestRanges(t *testing.T) {
 		{"all of a minor release", twice, "ab", "6.1"},
 		{"from the middle of one", twice, "bcde", "6.1.176..6.12"},
 		{"one of several of a version", twice, "c", "c"},
-		{"one of several of a version and uname", infos("debian/12/x86_64/a=6.1.1", "debian/13/x86_64/a=6.1.1"), "1", "debian/13/x86_64/a"},
+		{"one of several of a version and uname", infos("debian/12/x86_64/a=6.1.1", "debian/13/x86_64/a=6.1.1"), "1", "6.1.1 debian 13"},
+		{"one of several of a version, uname and release", infos("debian/12/arm64/a=6.1.1", "debian/12/x86_64/a=6.1.1", "ubuntu/12/x86_64/a=6.1.1"), "1", "debian/12/x86_64/a"},
 		{"one arch of a version", twice, "e", "6.12.1 arm64"},
 		{"both of an arch", twice, "cd", "6.12.1 x86_64"},
 		{"one place of two", places, "ace", "5.10..5.14 (debian x86_64)"},
@@ -134,7 +135,7 @@ func TestGroupKernels(t *testing.T) {
 			ids   []string
 			first int
 		}
-		groups := groupKernels(ks, func(k int) string { return keys[k] }, func(ids []string, first int) group { return group{ids, first} })
+		groups := groupKernels(ks, allOf(ks), func(k int) string { return keys[k] }, func(ids []string, first int) group { return group{ids, first} })
 		if groups == nil {
 			t.Fatal("no groups must be an empty list: it is [] in JSON")
 		}
@@ -164,4 +165,12 @@ func TestGroupKernels(t *testing.T) {
 			t.Fatalf("%d kernels in groups, want %d", n, len(ks))
 		}
 	}
+}
+
+func allOf(ks []KernelInfo) []int {
+	all := make([]int, len(ks))
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }

@@ -76,8 +76,11 @@ type ObjectReport struct {
 	Name     string          `json:"name"`
 	SHA256   string          `json:"sha256"`
 	Programs []ProgramReport `json:"programs"`
-	// Results are the object loaded whole with its autoload programs, as libbpf does. Each kernel is in one entry.
+	// Results are the object loaded whole with its autoload programs, as libbpf does. Each kernel is in one entry, or left
+	// out.
 	Results []ObjectResult `json:"results"`
+	// LeftOut are the kernels on which the object was not asked. The results of its programs leave them out, too.
+	LeftOut []LeftOut `json:"left_out,omitempty"`
 }
 
 // ProgramReport is one program on all kernels.
@@ -180,6 +183,11 @@ func (r *Report) ExitCode() int {
 		return 1
 	case w == Unknown, len(r.Kernels) == 0:
 		return 3
+	}
+	for i := range r.Objects {
+		if len(r.Objects[i].Results) == 0 {
+			return 3 // all kernels were left out
+		}
 	}
 	return 0
 }

@@ -38,6 +38,7 @@ var rules = []*Rule{
 	typeSizeZero,
 	objectRefused,
 	kernelBTFMissing,
+	byteOrder,
 	functionMissing,
 	functionUntraceable,
 	tracepointMissing,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,7 @@ const maxPrograms = 8
 // WriteTable writes the report for people: per object a table of the needs that are not fine everywhere, a line for
 // each program, what to do about each finding, and a summary.
 func (r *Report) WriteTable(w io.Writer, opt TableOptions) error {
-	p := &printer{w: bufio.NewWriter(w), report: r, ranges: NewRanges(r.Kernels), opt: opt}
+	p := &printer{w: bufio.NewWriter(w), report: r, every: NewRanges(r.Kernels), opt: opt}
 	for i := range r.Objects {
 		p.object(i)
 	}
@@ -47,14 +48,16 @@ func (r *Report) WriteTable(w io.Writer, opt TableOptions) error {
 type printer struct {
 	w      *bufio.Writer
 	report *Report
-	ranges *Ranges
+	every  *Ranges // relative to all kernels
+	ranges *Ranges // relative to those that the present object was asked on
 	opt    TableOptions
+	asked  []int // indexes in the report of the kernels that the present object was asked on
 }
 
 // set is the set of the kernels with these IDs, which may be at hand.
 func (p *printer) set(ids []string, set kernels.Set) kernels.Set {
 	if set == nil {
-		set = p.ranges.set(ids)
+		set = p.every.set(ids)
 	}
 	return set
 }
@@ -145,9 +148,13 @@ type row struct {
 // object writes what was found in one object.
 func (p *printer) object(index int) {
 	o := &p.report.Objects[index]
+	p.askOf(o)
 	p.title(fmt.Sprintf("%s: %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"), p.kernelsText()))
+	for _, l := range o.LeftOut {
+		p.para("left out: ", "          ", p.archsOf(l.Kernels)+": "+l.Reason)
+	}
 	p.line("")
-	if len(p.report.Kernels) == 0 {
+	if len(p.asked) == 0 {
 		return
 	}
 	findings := p.findingsOf(o)
@@ -178,14 +185,42 @@ func titleOf(name, file string) string {
 }
 
 func (p *printer) kernelsText() string {
-	ks := p.report.Kernels
-	switch len(ks) {
+	ks, asked := p.report.Kernels, p.asked
+	switch len(asked) {
 	case 0:
 		return "no kernel"
 	case 1:
-		return "kernel " + ks[0].Version + " (" + ks[0].ID + ")"
+		return "kernel " + ks[asked[0]].Version + " (" + ks[asked[0]].ID + ")"
 	}
-	return fmt.Sprintf("%d kernels from %s to %s", len(ks), ks[0].Version, ks[len(ks)-1].Version)
+	return fmt.Sprintf("%d kernels from %s to %s", len(asked), ks[asked[0]].Version, ks[asked[len(asked)-1]].Version)
+}
+
+// askOf finds the kernels that an object was asked on.
+func (p *printer) askOf(o *ObjectReport) {
+	out := kernels.NewSet(len(p.report.Kernels))
+	for _, l := range o.LeftOut {
+		out.Or(p.set(l.Kernels, l.set))
+	}
+	p.asked = p.asked[:0]
+	for i := range p.report.Kernels {
+		if !out.Has(i) {
+			p.asked = append(p.asked, i)
+		}
+	}
+	p.ranges = p.every.within(p.asked)
+}
+
+// archsOf counts kernels by architecture: "18 kernels of arm64, 8 kernels of s390x".
+func (p *printer) archsOf(ids []string) string {
+	n := make(map[string]int)
+	for _, id := range ids {
+		n[p.report.Kernels[p.every.index[id]].Arch]++
+	}
+	var out []string
+	for _, arch := range slices.Sorted(maps.Keys(n)) {
+		out = append(out, count(n[arch], "kernel")+" of "+arch)
+	}
+	return strings.Join(out, ", ")
 }
 
 // findingsOf returns the findings that the object's programs have, in the order of the report.
@@ -244,15 +279,15 @@ type column struct {
 	status []Status
 }
 
-// groupKernels groups kernels by key, in the order of each group's first kernel.
-func groupKernels[T any](ks []KernelInfo, key func(k int) string, make func(ids []string, first int) T) []T {
+// groupKernels groups those kernels of ks that were asked by key, in the order of each group's first kernel.
+func groupKernels[T any](ks []KernelInfo, asked []int, key func(k int) string, make func(ids []string, first int) T) []T {
 	type group struct {
 		first int
 		ids   []string
 	}
 	var order []*group
 	byKey := map[string]*group{}
-	for i := range ks {
+	for _, i := range asked {
 		x := key(i)
 		g := byKey[x]
 		if g == nil {
@@ -272,7 +307,7 @@ func groupKernels[T any](ks []KernelInfo, key func(k int) string, make func(ids 
 // matrix writes the table: rows are needs, columns are groups of kernels.
 func (p *printer) matrix(o *ObjectReport, rows []*row) {
 	key := make([]byte, len(rows))
-	cols := groupKernels(p.report.Kernels, func(k int) string {
+	cols := groupKernels(p.report.Kernels, p.asked, func(k int) string {
 		for i, x := range rows {
 			key[i] = x.status[k][0] // no two begin alike
 		}
@@ -500,7 +535,7 @@ func (x *parts) add(word string, set kernels.Set) {
 
 func (x *parts) text() string {
 	if len(x.word) == 1 {
-		if n := len(x.p.report.Kernels); n > 1 {
+		if n := len(x.p.asked); n > 1 {
 			if strings.HasPrefix(x.word[0], "does not") {
 				return x.word[0] + fmt.Sprintf(" any of the %d kernels", n)
 			}

@@ -1,6 +1,9 @@
 package kernels
 
-import "strings"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // archNames gives every spelling of an architecture that Go, Debian, uname -m and BTFHub use the name that IDs use.
 //
@@ -26,6 +29,17 @@ const unknownPart = "unknown"
 func Arch(name string) (arch string, ok bool) {
 	arch, ok = archNames[strings.ToLower(name)]
 	return arch, ok
+}
+
+// ByteOrder is the byte order of an architecture, by the name that IDs use; nil where it is not known.
+func ByteOrder(arch string) binary.ByteOrder {
+	switch arch {
+	case "s390x", "ppc64":
+		return binary.BigEndian
+	case "x86_64", "arm64", "x86", "arm", "ppc64le", "riscv64", "loongarch64", "mips64le":
+		return binary.LittleEndian
+	}
+	return nil
 }
 
 // archInName finds the last word of a file's name or of uname -r that names an architecture: "arm64" of

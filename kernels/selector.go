@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -364,6 +365,11 @@ func (s *Selector) Match(k *Kernel) bool {
 		}
 	}
 	return true
+}
+
+// Asks tells whether the selector has a term that takes kernels by this key: "arch", "id" …
+func (s *Selector) Asks(key string) bool {
+	return s != nil && slices.ContainsFunc(s.terms, func(t term) bool { return t.key == key && !t.not })
 }
 
 func (k *Kernel) field(key string) string {
