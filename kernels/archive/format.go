@@ -29,7 +29,7 @@ const (
 	maxHomes   = 1 << 16
 	maxTags    = 1<<16 - 1
 	// maxRatio is how many times the size of the file all parts together may have when they are decompressed, beside maxPart.
-	// Archives of kernels have 8 times as much; without the limit a file of a few kilobytes could fill any memory.
+	// Archives of kernels have 5 times as much; without the limit a file of a few kilobytes could fill any memory.
 	maxRatio = 1000
 	// minRecord is the least that a kernel's record takes: its length, an ID of seven characters, and its flags.
 	minRecord = 13

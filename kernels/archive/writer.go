@@ -172,9 +172,7 @@ func sorted(k Kernel) Kernel {
 		return cmp.Or(strings.Compare(a.URI, b.URI), strings.Compare(a.SHA256, b.SHA256), strings.Compare(a.Date, b.Date))
 	})
 	slices.Sort(k.Config)
-	slices.SortFunc(k.Missing, func(a, b Missing) int {
-		return cmp.Or(strings.Compare(a.Fact, b.Fact), strings.Compare(a.Reason, b.Reason))
-	})
+	slices.SortStableFunc(k.Missing, func(a, b Missing) int { return strings.Compare(a.Fact, b.Fact) }) // reasons tell a story
 	return k
 }
 
