@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -422,4 +424,70 @@ func copyForAll(t *testing.T, program string) string {
 		t.Fatal(err)
 	}
 	return to
+}
+
+// What was fetched before an interrupt is in the archive, and is not fetched again.
+func TestPullInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	hub := filepath.Join(dir, "hub")
+	fakeHub(t, hub, 0, 2)
+	const first, second = "debian/12/x86_64/6.1.0-0-amd64.btf", "debian/12/x86_64/6.1.0-1-amd64.btf"
+	if err := os.WriteFile(filepath.Join(dir, "list"), []byte(first+"\n"+second+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	asked := map[string]int{}
+	stalled := make(chan struct{})
+	stall := true
+	files := http.FileServer(http.Dir(hub))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[strings.TrimPrefix(r.URL.Path, "/")]++
+		wait := stall && strings.HasSuffix(r.URL.Path, second)
+		if wait {
+			stall = false
+		}
+		mu.Unlock()
+		if wait {
+			close(stalled)
+			<-r.Context().Done()
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	// One at a time: when the second is asked for, the first was read.
+	args := []string{"kernels", "pull", "btfhub", "--from", server.URL, "--list", "list", "--archive", "a.ccar", "--jobs", "1"}
+	cmd, stdout, stderr := command(t.Context(), dir, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-stalled:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the second kernel was not asked for within 20 s")
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitUsage {
+		t.Errorf("interrupted: %v, want exit code %d", err, exitUsage)
+	}
+	if !strings.HasPrefix(stdout.String(), "added debian/12/x86_64/6.1.0-0-amd64\n1 kernel added, ") || !strings.HasSuffix(stderr.String(), "corecheck: error: interrupted\n") {
+		t.Errorf("interrupted: printed %q and %q", stdout, stderr)
+	}
+	if got := ids(t, filepath.Join(dir, "a.ccar")); len(got) != 1 {
+		t.Errorf("interrupted: the archive has %q, want one kernel", got)
+	}
+	out := mustRun(t, dir, args...)
+	if !strings.HasPrefix(out, "added debian/12/x86_64/6.1.0-1-amd64\n1 kernel added, 0 replaced, 0 unchanged, 1 there already, 0 failed;") {
+		t.Errorf("again: printed %q", out)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if asked[first] != 1 {
+		t.Errorf("the first kernel was fetched %d times, want once", asked[first])
+	}
 }

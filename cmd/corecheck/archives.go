@@ -253,7 +253,7 @@ func completeIDs(list func() ([]*kernels.Kernel, error), files bool) cobra.Compl
 		all, _ := list() // what can't be read can't be completed
 		var out []cobra.Completion
 		for _, k := range all {
-			if strings.HasPrefix(k.ID, start) {
+			if strings.HasPrefix(k.ID, start) && oneLine(k.ID) == k.ID { // a shell prints them as they are
 				out = append(out, k.ID)
 			}
 		}
