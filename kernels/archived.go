@@ -36,6 +36,7 @@ func FromArchive(a *archive.Archive, name string) []*Kernel {
 			}
 			return b.BTF, mods, nil
 		}
+		k.vmlinux = func() (*btfinfo.BTF, error) { return a.Vmlinux(i) }
 		if a.HasModules(i) {
 			k.facts = []string{"modules"}
 			_, _, all := a.Modules(i)

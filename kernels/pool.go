@@ -281,7 +281,7 @@ func (v *View) Whole() *btfinfo.BTF {
 	if a, ok := v.asker().(*looseAsker); ok {
 		return a.vmlinux
 	}
-	b, _, err := v.Kernel().Load()
+	b, err := v.Kernel().vmlinux()
 	if err != nil {
 		panic(&readError{err})
 	}

@@ -19,7 +19,10 @@ type RawModule struct {
 //
 // Types have other ids than in the BTF that was added, the same content: named types come first, by name and, of one name,
 // in the order they had; types without names, of which each stands there once, follow.
-func (a *Archive) Raw(i int) (vmlinux []byte, modules []RawModule, err error) {
+func (a *Archive) Raw(i int) (vmlinux []byte, modules []RawModule, err error) { return a.raw(i, true) }
+
+// raw is Raw, with the modules or without.
+func (a *Archive) raw(i int, all bool) (vmlinux []byte, modules []RawModule, err error) {
 	rec := &a.kernels[i]
 	if !rec.hasBTF {
 		return nil, nil, nil
@@ -32,7 +35,7 @@ func (a *Archive) Raw(i int) (vmlinux []byte, modules []RawModule, err error) {
 	base := newRebuild(nil, 0)
 	homes[0] = base
 	for h := 1; h < len(a.homes); h++ {
-		if a.homes[h].set.has(uint32(i)) {
+		if all && a.homes[h].set.has(uint32(i)) {
 			homes[h] = newRebuild(base, uint32(h))
 		}
 	}
@@ -40,6 +43,9 @@ func (a *Archive) Raw(i int) (vmlinux []byte, modules []RawModule, err error) {
 	err = a.eachBlock(func(b *block) error {
 		return b.each(func(e *blockEntry, v *blockVariant) error {
 			for _, p := range v.at {
+				if p.home != 0 && !all {
+					continue
+				}
 				has, ok := known[p.set]
 				if !ok {
 					s, err := a.set(p.set)
@@ -78,6 +84,19 @@ func (a *Archive) Raw(i int) (vmlinux []byte, modules []RawModule, err error) {
 		}
 	}
 	return vmlinux, modules, nil
+}
+
+// Vmlinux returns the BTF of kernel i without its modules; nil where it has none.
+func (a *Archive) Vmlinux(i int) (*btfinfo.BTF, error) {
+	raw, _, err := a.raw(i, false)
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	b, err := btfinfo.Parse(raw)
+	if err != nil {
+		return nil, &btfinfo.Error{File: a.name, Off: -1, Msg: "kernel " + a.kernels[i].ID, Err: err}
+	}
+	return b, nil
 }
 
 // Build returns kernel i with its BTF.
