@@ -282,9 +282,13 @@ func (p *planner) next(l *line, first bool, k int, before []archive.Derived) arc
 		d.Edits = p.update(l.stream(), k)
 		return d
 	}
-	// The series of the lines are spread over those that there are.
+	// The series of the lines are spread over those that there are, to the next one that has the architecture.
 	i, _ := slices.BinarySearchFunc(p.ordered, l.series, archive.CompareIDs)
-	origin := pick(p.series[i*len(p.series)/len(p.ordered)], l.arch, like(l.flavour))
+	near := p.series[i*len(p.series)/len(p.ordered):]
+	if j := slices.IndexFunc(near, func(list []archive.Kernel) bool { return pick(list, l.arch, "").Arch == l.arch }); j > 0 {
+		near = near[j:]
+	}
+	origin := pick(near[0], l.arch, like(l.flavour))
 	d.From = origin.ID
 	d.Edits = p.once("source "+l.stream(), func(r *rand.Rand) []archive.Edit { return p.develop(r, release, "") })
 	if origin.Arch != l.arch {
