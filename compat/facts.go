@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 
@@ -219,15 +220,18 @@ func (f *facts) final(needBTF bool) bool {
 	return f.v.HasModules() || !f.structHas("module", "") || needBTF && !f.structHas("module", "btf_data")
 }
 
+// inNoVmlinux ends the messages of findings that wait for what other kernels have: see reference.settle.
+const inNoVmlinux = " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel"
+
 // builtName is a name that vmlinux may have.
 type builtName struct {
 	kind btfinfo.Kind
 	name string
 }
 
-// reference knows which names are built into any kernel at hand, asked or not. It settles what the absence of a name
-// from vmlinux means where modules have not been seen: code that is built in elsewhere is gone here, and of a name that
-// no vmlinux has a module may still be the owner.
+// reference knows which names are built into any kernel at hand, asked or not, and which are in modules. It settles what the
+// absence of a name from vmlinux means where modules have not been seen: what is in a module elsewhere may be in that
+// module here; code that is built in elsewhere is gone here; and of a name that none has a module may still be the owner.
 type reference struct {
 	asked *kernels.Pool
 	extra *kernels.Pool // that were not asked
@@ -235,12 +239,13 @@ type reference struct {
 	mu   sync.Mutex
 	seen map[builtName]bool // names that a kernel without an index was found to have, while it was at hand
 
-	answers map[builtName]bool // that builtIn has given
-	btfs    []*btfinfo.BTF     // of the kernels of extra that have no index; nil until they are read
+	answers map[builtName]bool     // that builtIn has given
+	modules map[builtName][]string // that modulesWith has given
+	btfs    []*btfinfo.BTF         // of the kernels of extra that have no index; nil until they are read
 }
 
 func newReference(asked, extra *kernels.Pool) *reference {
-	return &reference{asked: asked, extra: extra, seen: make(map[builtName]bool), answers: make(map[builtName]bool)}
+	return &reference{asked: asked, extra: extra, seen: make(map[builtName]bool), answers: make(map[builtName]bool), modules: make(map[builtName][]string)}
 }
 
 // note records which of these names the kernel has that v is at.
@@ -277,6 +282,18 @@ func (r *reference) builtIn(n builtName) bool {
 	}
 	r.answers[n] = found
 	return found
+}
+
+// modulesWith lists the modules of any kernel in an archive at hand that have the name.
+func (r *reference) modulesWith(n builtName) []string {
+	list, ok := r.modules[n]
+	if !ok {
+		list = append(r.asked.ModulesHaving(n.kind, n.name), r.extra.ModulesHaving(n.kind, n.name)...)
+		slices.Sort(list)
+		list = slices.Compact(list)
+		r.modules[n] = list
+	}
+	return list
 }
 
 // anyExtra tells whether one of these kernels that are not asked, and have no index, has the name.

@@ -145,17 +145,56 @@ func (r *reporter) keep(set kernels.Set) kernels.Set {
 }
 
 // settle decides a finding on a name that the kernel's vmlinux does not have and a module might, now that all kernels
-// were looked at: what any vmlinux has is built-in code, and gone here; of a name that none has a module may be the owner
-// if it begins as names in modules do; and what no kernel at hand has, nor is like a module's, is not there.
-func (ref *reference) settle(r raw) raw {
-	switch {
-	case r.pending == builtName{}:
-	case ref.builtIn(r.pending):
-		r = *r.settled
-	case !likeModules(r.pending.name):
-		r = *r.settled
-		r.hint = "no kernel at hand has it, and it is not named like something of a module: check the spelling; otherwise " + r.hint
+// were looked at. Where other kernels have it in a module, it is not known of kernels without the BTF of that module, and
+// not in those with it. What any vmlinux has otherwise is built-in code, and gone here; of a name that none has a module
+// may be the owner if it begins as names in modules do; and what no kernel at hand has, nor is like a module's, is not there.
+func (ref *reference) settle(h *hit) []*hit {
+	if h.pending == (builtName{}) {
+		return []*hit{h}
 	}
+	if mods := ref.modulesWith(h.pending); len(mods) > 0 {
+		with := h.set.Clone()
+		for _, m := range mods {
+			with.And(ref.asked.HavingModule(m))
+		}
+		var out []*hit
+		if !with.Empty() {
+			out = append(out, h.on(with, *h.settled))
+		}
+		if h.set.AndNot(with); !h.set.Empty() {
+			out = append(out, h.on(h.set, inModule(h.raw, mods)))
+		}
+		return out
+	}
+	switch {
+	case ref.builtIn(h.pending):
+		h.raw = *h.settled
+	case !likeModules(h.pending.name):
+		h.raw = *h.settled
+		h.hint = "no kernel at hand has it, and it is not named like something of a module: check the spelling; otherwise " + h.hint
+	}
+	return []*hit{h}
+}
+
+// on is another finding in place of this one, on some of its kernels.
+func (h *hit) on(set kernels.Set, r raw) *hit {
+	x := &hit{raw: r, set: set, first: h.first, last: h.last}
+	if !set.Has(x.first.kernel) {
+		x.first.kernel = set.First()
+	}
+	if !set.Has(x.last.kernel) {
+		x.last.kernel = set.Last()
+	}
+	return x
+}
+
+// inModule is a finding that waited, on a name that other kernels have in modules.
+func inModule(r raw, mods []string) raw {
+	list := "module " + mods[0]
+	if len(mods) > 1 {
+		list = "modules " + strings.Join(mods[:len(mods)-1], ", ") + " and " + mods[len(mods)-1]
+	}
+	r.message = strings.Replace(r.message, inNoVmlinux, " is in "+list+" of other kernels, and the BTF of that is not known of this one", 1)
 	return r
 }
 
@@ -163,17 +202,19 @@ func (ref *reference) settle(r raw) raw {
 func (r *reporter) addObject(o *relocate.Object, hits []*hit) {
 	byKey := make(map[findingKey]*merged)
 	var list []*merged
+	var settled []*hit
 	for _, h := range hits {
-		if h.set.And(r.all); h.set.Empty() {
-			continue
+		if h.set.And(r.all); !h.set.Empty() {
+			settled = append(settled, r.ref.settle(h)...)
 		}
-		x := r.ref.settle(h.raw)
+	}
+	for _, h := range settled {
+		x := h.raw
 		if x.suggest && h.first.relo == nil {
 			h.first.relo = x.need.Relo
 		} else if !x.suggest {
 			h.first.relo = nil
 		}
-		h.raw = x
 		key := keyOf(&x)
 		if m := byKey[key]; m != nil {
 			m.hit.join(h.set, h.first, h.last)

@@ -30,7 +30,7 @@ pahole's changes-v1.27 (decl_tag_kfuncs).`,
 				return
 			}
 			c.unresolved(n, raw{verdict: Unknown,
-				message: name + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
+				message: name + inNoVmlinux,
 				hint:    hint, pending: builtName{btfinfo.KindFunc, name}, settled: &gone})
 			return
 		}

@@ -40,7 +40,7 @@ Source: bpf_object__resolve_ksym_var_btf_id and bpf_object__resolve_externs in l
 			c.reportObject(n, raw{verdict: Break, message: "the kernel's BTF has no variable " + e.Name, hint: hint})
 		default:
 			c.reportObject(n, raw{verdict: Unknown,
-				message: "variable " + e.Name + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
+				message: "variable " + e.Name + inNoVmlinux,
 				hint:    hint,
 				pending: builtName{btfinfo.KindVar, e.Name},
 				settled: &raw{verdict: Break, message: "the kernel's BTF has no variable " + e.Name, hint: hint}})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -30,7 +31,8 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 	}
 	builtIn := make(map[builtName]bool)
 	var mu sync.Mutex
-	note := func(b *btfinfo.BTF) {
+	inModules := make(map[builtName]map[string]bool) // modules that have the name
+	note := func(b *btfinfo.BTF, mods []kernels.Module) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, p := range plans {
@@ -38,9 +40,18 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 				if _, ok := findOwn(b, n.name, n.kind); ok {
 					builtIn[n] = true
 				}
+				for _, m := range mods {
+					if _, ok := findOwn(m.BTF, n.name, n.kind); ok {
+						if inModules[n] == nil {
+							inModules[n] = make(map[string]bool)
+						}
+						inModules[n][m.Name] = true
+					}
+				}
 			}
 		}
 	}
+	modules := make([]map[string]bool, len(ks))                       // of each kernel
 	answers, errs := make([][][]raw, len(ks)), make([]error, len(ks)) // answers by kernel and object
 	var wg sync.WaitGroup
 	next := make(chan int)
@@ -54,7 +65,11 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 						errs[i] = err
 						continue
 					}
-					note(b)
+					note(b, mods)
+					modules[i] = make(map[string]bool)
+					for _, m := range mods {
+						modules[i][m.Name] = true
+					}
 					alone, target = kernels.New(ks[i].ID, ks[i].Version, b, mods...), wholeTarget(b, mods)
 					alone.Arch, alone.ModulesPartial = ks[i].Arch, ks[i].ModulesPartial
 				}
@@ -71,6 +86,7 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 	close(next)
 	wg.Wait()
 	var asked [][][]raw
+	var readableModules []map[string]bool
 	var readable []*kernels.Kernel
 	for i, k := range ks {
 		if errs[i] != nil {
@@ -80,17 +96,18 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 		rep.Kernels = append(rep.Kernels, KernelInfo{ID: k.ID, Version: k.Version.String(), Uname: k.Uname, Arch: k.Arch,
 			Distro: k.Distro, Release: k.Release, Facts: k.Facts()})
 		asked = append(asked, answers[i])
+		readableModules = append(readableModules, modules[i])
 		readable = append(readable, k)
 	}
 	for _, k := range opt.Reference {
-		if b, _, err := k.Load(); err == nil {
-			note(b)
+		if b, mods, err := k.Load(); err == nil {
+			note(b, mods)
 		}
 	}
-	for _, raws := range asked {
+	for k, raws := range asked {
 		for _, list := range raws {
 			for i := range list {
-				naiveSettle(&list[i], builtIn)
+				naiveSettle(&list[i], builtIn, inModules, readableModules[k])
 			}
 		}
 	}
@@ -157,8 +174,18 @@ func naiveAsk(p *plan, v *kernels.View, target *relocate.Target) (out []raw) {
 	return out
 }
 
-func naiveSettle(r *raw, builtIn map[builtName]bool) {
+func naiveSettle(r *raw, builtIn map[builtName]bool, inModules map[builtName]map[string]bool, modules map[string]bool) {
 	if r.pending == (builtName{}) {
+		return
+	}
+	if mods := slices.Sorted(maps.Keys(inModules[r.pending])); len(mods) > 0 {
+		for _, m := range mods {
+			if !modules[m] {
+				*r = inModule(*r, mods)
+				return
+			}
+		}
+		*r = *r.settled
 		return
 	}
 	if builtIn[r.pending] {

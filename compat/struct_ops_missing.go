@@ -38,7 +38,7 @@ Source: find_struct_ops_kern_types and bpf_map__init_kern_struct_ops in libbpf v
 				return
 			}
 			c.reportObject(n, raw{verdict: Unknown,
-				message: "struct_ops type " + name + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
+				message: "struct_ops type " + name + inNoVmlinux,
 				hint:    hint, pending: builtName{btfinfo.KindStruct, "bpf_struct_ops_" + name}, settled: &gone})
 			return
 		}

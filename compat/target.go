@@ -33,7 +33,7 @@ func (c *check) missingTarget(n *relocate.Need, name, btfName string, kind btfin
 		return
 	}
 	c.report(n, raw{stage: st, verdict: Unknown,
-		message: what + " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel",
+		message: what + inNoVmlinux,
 		hint:    "check the spelling; if a module has it, check a running system that has the module loaded with --host",
 		pending: builtName{kind, btfName},
 		settled: &gone,

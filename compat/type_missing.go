@@ -38,7 +38,7 @@ Source: bpf_core_find_cands in libbpf v1.7's libbpf.c.`,
 		}
 		c.reportGuarded(n, raw{
 			verdict: Unknown,
-			message: word + " is in no vmlinux that corecheck knows; a module may define it, and there is no module BTF of this kernel",
+			message: word + inNoVmlinux,
 			hint:    "if a module defines it, the program works where that module is loaded; guard the access with bpf_core_type_exists(" + word + ")",
 			pending: builtName{kind, root},
 			settled: &gone,

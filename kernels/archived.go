@@ -72,6 +72,16 @@ func (x archivedAnswers) having(kind btfinfo.Kind, name string) Set {
 	return b
 }
 
+func (x archivedAnswers) modulesHaving(kind btfinfo.Kind, name string) []string {
+	list, err := x.join.ModulesHaving(kind, name)
+	if err != nil {
+		return nil // as above
+	}
+	return list
+}
+
+func (x archivedAnswers) havingModule(name string) Set { return x.join.HavingModule(name) }
+
 func (x archivedAnswers) asker(narrow func(Set)) asker {
 	return archivedAsker{x.join.NewLens(func(b archive.Bitmap) { narrow(b) }, func(err error) { panic(&readError{err}) }), x.a}
 }

@@ -18,7 +18,9 @@ func (a looseAnswers) asker(narrow func(Set)) asker {
 	return &looseAsker{pool: a.pool, depend: narrow, cur: -1, self: NewSet(len(a.pool.kernels))}
 }
 
-func (looseAnswers) having(btfinfo.Kind, string) Set { return nil }
+func (looseAnswers) having(btfinfo.Kind, string) Set             { return nil }
+func (looseAnswers) modulesHaving(btfinfo.Kind, string) []string { return nil }
+func (looseAnswers) havingModule(string) Set                     { return nil }
 
 // looseAsker has one kernel in memory at a time.
 type looseAsker struct {

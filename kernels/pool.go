@@ -46,6 +46,10 @@ type answers interface {
 	// having returns the kernels of which vmlinux has a type of this kind and name; nil where no index tells it without
 	// reading the kernels.
 	having(kind btfinfo.Kind, name string) Set
+	// modulesHaving names the modules of any of the kernels that have such a type of their own, as far as an index tells.
+	modulesHaving(kind btfinfo.Kind, name string) []string
+	// havingModule returns the kernels of which the BTF of this module is there, as far as an index tells; nil for none.
+	havingModule(name string) Set
 }
 
 // asker answers for one kernel after the other, in one goroutine. Methods other than enter may panic with a *readError
@@ -129,6 +133,26 @@ func (p *Pool) Having(kind btfinfo.Kind, name string) (having, known Set) {
 		}
 	}
 	return having, known
+}
+
+// ModulesHaving names the modules of which any kernel's has a type of this kind and name of its own, as far as indexes
+// tell: kernels of archives only.
+func (p *Pool) ModulesHaving(kind btfinfo.Kind, name string) (modules []string) {
+	for i := range p.parts {
+		modules = append(modules, p.answers(i).modulesHaving(kind, name)...)
+	}
+	return modules
+}
+
+// HavingModule returns the kernels of which the BTF of this module is there, as far as indexes tell.
+func (p *Pool) HavingModule(name string) Set {
+	having := NewSet(len(p.kernels))
+	for i := range p.parts {
+		if s := p.answers(i).havingModule(name); s != nil {
+			having.Or(s)
+		}
+	}
+	return having
 }
 
 // by returns the kernels grouped by key, which is asked once for each.

@@ -26,6 +26,9 @@ func (a *twinAnswers) asker(narrow func(Set)) asker {
 	return &twinAsker{looseAsker: looseAsker{pool: a.pool, cur: -1, self: NewSet(len(a.pool.kernels)), depend: func(Set) {}}, twins: a, depend: narrow}
 }
 
+func (a *twinAnswers) modulesHaving(btfinfo.Kind, string) []string { return nil }
+func (a *twinAnswers) havingModule(string) Set                     { return nil }
+
 func (a *twinAnswers) having(kind btfinfo.Kind, name string) Set {
 	s := NewSet(len(a.pool.kernels))
 	a.set.Each(func(k int) {

@@ -117,6 +117,32 @@ func (j *Join) Having(kind btfinfo.Kind, name string) (Bitmap, error) {
 	return out, err
 }
 
+// ModulesHaving names the modules of which any asked kernel's has a type of this kind and name.
+func (j *Join) ModulesHaving(kind btfinfo.Kind, name string) (modules []string, err error) {
+	err = j.entries(classOf(kind), btfinfo.EssentialName(name), func(b *block, e *blockEntry) error {
+		if e.kind != kind || e.name != name {
+			return nil
+		}
+		return j.presences(b, e, func(p presence, set Bitmap) {
+			if p.home != 0 && !isEmpty(set) && !slices.Contains(modules, j.a.homes[p.home].name) {
+				modules = append(modules, j.a.homes[p.home].name)
+			}
+		})
+	})
+	slices.Sort(modules)
+	return modules, err
+}
+
+// HavingModule returns the asked kernels of which the archive has the BTF of this module.
+func (j *Join) HavingModule(name string) Bitmap {
+	for _, h := range j.a.homes[1:] {
+		if h.name == name {
+			return j.bitmap(h.set)
+		}
+	}
+	return make(Bitmap, j.n)
+}
+
 // entries calls f with the entries of one class and essential name.
 func (j *Join) entries(c class, essential string, f func(*block, *blockEntry) error) error {
 	i, ok := j.a.find(c, essential)
@@ -143,6 +169,9 @@ func (j *Join) presences(b *block, e *blockEntry, f func(presence, Bitmap)) erro
 	for range e.variants {
 		list = s.presence(list[:0])
 		for _, p := range list {
+			if int(p.home) >= len(j.a.homes) {
+				return b.errorf("%s %q is in module %d, there are %d", e.kind, e.name, p.home, len(j.a.homes)-1)
+			}
 			set, err := j.set(p.set)
 			if err != nil {
 				return err
