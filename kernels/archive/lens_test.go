@@ -275,7 +275,7 @@ func TestLens(t *testing.T) {
 	t.Parallel()
 	seed := testSeed(t)
 	cases, narrowed, shared := 0, 0, 0
-	for c := range 1000 {
+	for c := range 600 {
 		rng := rand.New(rand.NewPCG(seed, uint64(c)))
 		a := encode(t, randomKernels(rng, 1+rng.IntN(12))...)
 		full := make([]*Build, a.Len())

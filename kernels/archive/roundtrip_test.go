@@ -72,7 +72,7 @@ func sameBuild(t *testing.T, got, want *Build) {
 func TestRoundTripRandom(t *testing.T) {
 	t.Parallel()
 	seed := testSeed(t)
-	for i := range 1000 {
+	for i := range 500 {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		list := randomKernels(rng, 1+rng.IntN(8))
 		data := encodeBytes(t, list...)

@@ -85,7 +85,11 @@ func lockFor(path string, wait bool) (target string, unlock func(), err error) {
 	case err != nil:
 		err = fmt.Errorf("%s.lock: %w", path, err)
 	default:
-		return path, func() { lock.Close() }, nil
+		return path, func() {
+			// Closing alone would leave the lock to a child process that was forked, and did not exec yet.
+			unix.Flock(int(lock.Fd()), unix.LOCK_UN)
+			lock.Close()
+		}, nil
 	}
 	lock.Close()
 	return "", nil, err
