@@ -18,6 +18,7 @@ wanted=(
 	/usr/include/gelf.h libelf-dev
 	/usr/include/zlib.h zlib1g-dev
 	xz xz-utils
+	python3 python3
 	apt-ftparchive apt-utils dpkg-scanpackages dpkg-dev rpmbuild rpm createrepo_c createrepo-c gpg gpg # repositories made by the tests of kernels/pull
 	zstd zstd
 	lz4 lz4
