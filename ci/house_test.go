@@ -232,7 +232,7 @@ func TestTopLevel(t *testing.T) {
 // A clone must stay quick: data belongs into the embedded kernels, whose size has its own limit, or is made by a script.
 func TestNoLargeFiles(t *testing.T) {
 	t.Parallel()
-	const limit = 2 << 20   // bytes, a file
+	const limit = 2 << 20  // bytes, a file
 	const budget = 8 << 20 // bytes, all embedded kernels
 	embedded := int64(0)
 	for _, f := range tracked(t) {
