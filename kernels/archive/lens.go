@@ -23,7 +23,6 @@ type Join struct {
 
 	mu   sync.Mutex
 	sets map[uint32]Bitmap
-	gone map[string]Bitmap // complements in all, by what they are the complement of
 }
 
 // Join prepares to ask about some of the archive's kernels. to has, by index in the archive, the index that stands for the
@@ -204,7 +203,6 @@ type Lens struct {
 	homes   []Bitmap                    // kernels that have the module; nil: not asked yet
 	words   [maxNesting + 2][]uint32    // that are being put together, by depth
 	absent  map[string]Bitmap           // by module or tag: kernels without it
-	found   []moduleSlot                // scratch of ModuleTypes
 	essence map[essenceKey][]*lensEntry // entries by essential name
 }
 

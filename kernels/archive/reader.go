@@ -35,10 +35,9 @@ type Archive struct {
 	start    [numClasses]int      // index of the class's first part
 	newer    string               // what is in it that this version does not know, "" for nothing
 
-	blockMu sync.Mutex
-	blocks  []*lazyBlock
-	setMu   sync.Mutex
-	sets    [][]runs
+	blocks []*lazyBlock
+	setMu  sync.Mutex
+	sets   [][]runs
 }
 
 type homeRecord struct {
