@@ -14,8 +14,8 @@ import (
 	"github.com/corecheck/corecheck/kernels/source"
 )
 
-// How long kernels are collected at least before the archive is written. A kill loses what came since; what was downloaded
-// costs more than what is on the disk.
+// How long kernels are collected at least before the archive is written. A kill loses what came since, and the downloads for it
+// take room in the cache until then.
 const (
 	addWindow  = 30 * time.Second
 	pullWindow = 10 * time.Second
@@ -43,6 +43,13 @@ func sparing(archives ...string) {
 	debug.SetMemoryLimit(limit)
 }
 
+// collected is a kernel on its way into an archive.
+type collected struct {
+	build *archive.Build
+	// discard, where not nil, is called once the kernel needs not be read again: the archive has it, or can't hold it.
+	discard func() error
+}
+
 // collector puts kernels into an archive as they come, and writes the archive now and then, so that a kill loses little.
 type collector struct {
 	target  *archiveTarget
@@ -58,17 +65,17 @@ type collector struct {
 }
 
 // run takes the kernels that produce hands over. The error is produce's, or that of writing the archive, which ends it.
-func (c *collector) run(ctx context.Context, produce func(ctx context.Context, yield func(*archive.Build) error) error) error {
+func (c *collector) run(ctx context.Context, produce func(ctx context.Context, yield func(collected) error) error) error {
 	sparing(c.path)
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	builds := make(chan *archive.Build)
+	builds := make(chan collected)
 	done := make(chan error, 1)
 	go func() {
-		err := produce(ctx, func(b *archive.Build) error {
+		err := produce(ctx, func(one collected) error {
 			select {
-			case builds <- b:
+			case builds <- one:
 				return nil
 			case <-ctx.Done():
 				return context.Cause(ctx)
@@ -91,10 +98,11 @@ func (c *collector) run(ctx context.Context, produce func(ctx context.Context, y
 }
 
 // batch puts kernels into the archive until no more come or the window is over.
-func (c *collector) batch(ctx context.Context, first *archive.Build, builds <-chan *archive.Build) error {
+func (c *collector) batch(ctx context.Context, first collected, builds <-chan collected) error {
 	start := time.Now()
 	var collecting time.Duration
 	var lines []string
+	var discards []func() error
 	var added, replaced, unchanged, total int
 	err := c.target.update(ctx, c.path, c.stderr, func(w *archive.Writer) error {
 		opened := time.Now()
@@ -105,7 +113,11 @@ func (c *collector) batch(ctx context.Context, first *archive.Build, builds <-ch
 		}
 		over := time.NewTimer(c.window)
 		defer over.Stop()
-		for b, more := first, true; more; {
+		for one, more := first, true; more; {
+			b := one.build
+			if one.discard != nil {
+				discards = append(discards, one.discard)
+			}
 			// What neither vmlinux nor the modules have is not in the kernel only if every module was looked at.
 			b.AllModules = b.ModulesRead && c.modules.All()
 			changed, err := add(w, b)
@@ -124,7 +136,7 @@ func (c *collector) batch(ctx context.Context, first *archive.Build, builds <-ch
 				lines = append(lines, "added "+b.ID+withoutBTF(b))
 			}
 			select {
-			case b, more = <-builds:
+			case one, more = <-builds:
 			case <-over.C:
 				more = false
 			}
@@ -141,6 +153,11 @@ func (c *collector) batch(ctx context.Context, first *archive.Build, builds <-ch
 	for _, line := range lines {
 		if _, err := fmt.Fprintln(c.out, oneLine(line)); err != nil {
 			return err
+		}
+	}
+	for _, discard := range discards {
+		if err := discard(); err != nil {
+			c.problems = append(c.problems, err)
 		}
 	}
 	// A large archive takes longer to read and write; at most a fifth of the time goes into that.

@@ -104,16 +104,16 @@ func runKernelsAdd(cmd *cobra.Command, o kernelsAddOptions, args []string) error
 			bars.all(count(files, "file")+" read, "+byteText(read), 0, -1)
 		},
 	}
-	err = c.run(ctx, func(ctx context.Context, yield func(*archive.Build) error) error {
+	err = c.run(ctx, func(ctx context.Context, yield func(collected) error) error {
 		if o.id == "" {
-			return source.Read(ctx, args, opt, yield)
+			return source.Read(ctx, args, opt, func(b *archive.Build) error { return yield(collected{build: b}) })
 		}
 		// What is wrong may be that there is a second kernel; none of them gets the ID then.
 		var one *archive.Build
 		if err := source.Read(ctx, args, opt, func(b *archive.Build) error { one = b; return nil }); err != nil || one == nil {
 			return err
 		}
-		return yield(one)
+		return yield(collected{build: one})
 	})
 	err = interrupted(ctx, err)
 	bars.stop()

@@ -234,7 +234,7 @@ func fetchPlan(ctx context.Context, cmd *cobra.Command, o pullOptions, path stri
 	finished := 0
 	started := map[*pull.Kernel]bool{}
 	opt := pull.FetchOptions{
-		CacheDir: o.cache, RemoveUsed: !o.keep, Parallel: o.jobs, Modules: modules, Skip: skip,
+		CacheDir: o.cache, Parallel: o.jobs, Modules: modules, Skip: skip,
 		Progress: func(e pull.Event) {
 			name := cmp.Or(e.Kernel.ID, strings.TrimSpace(e.Kernel.Name+" "+e.Kernel.Version))
 			switch e.Phase {
@@ -254,9 +254,14 @@ func fetchPlan(ctx context.Context, cmd *cobra.Command, o pullOptions, path stri
 		},
 	}
 	var sum *pull.Summary
-	err := c.run(ctx, func(ctx context.Context, yield func(*archive.Build) error) error {
+	err := c.run(ctx, func(ctx context.Context, yield func(collected) error) error {
 		var err error
-		sum, err = pull.Fetch(ctx, plan, opt, func(_ *pull.Kernel, b *archive.Build) error { return yield(b) })
+		sum, err = pull.Fetch(ctx, plan, opt, func(h *pull.Handed) error {
+			if o.keep {
+				return yield(collected{build: h.Build})
+			}
+			return yield(collected{h.Build, h.Discard})
+		})
 		return err
 	})
 	err = interrupted(ctx, err)

@@ -234,12 +234,12 @@ func moduleNames(b *archive.Build) string {
 func fetchAll(t testing.TB, p *Plan, opt FetchOptions) (map[string]*archive.Build, *Summary) {
 	t.Helper()
 	builds := map[string]*archive.Build{}
-	sum, err := Fetch(t.Context(), p, opt, func(k *Kernel, b *archive.Build) error {
-		if builds[b.ID] != nil {
-			t.Errorf("%s is handed over twice", b.ID)
+	sum, err := Fetch(t.Context(), p, opt, func(h *Handed) error {
+		if builds[h.Build.ID] != nil {
+			t.Errorf("%s is handed over twice", h.Build.ID)
 		}
-		builds[b.ID] = b
-		return nil
+		builds[h.Build.ID] = h.Build
+		return h.Discard()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -500,11 +500,11 @@ func TestPullAgain(t *testing.T) {
 	m.fault("/debian/pool/main/l/linux/linux-image-6.1.0-2-amd64_6.1.2-1_amd64.deb", cut(50_000), status(404))
 	killed := errors.New("killed")
 	added := map[string]bool{}
-	_, err = Fetch(t.Context(), p, FetchOptions{CacheDir: cacheDir, Parallel: 1}, func(k *Kernel, b *archive.Build) error {
+	_, err = Fetch(t.Context(), p, FetchOptions{CacheDir: cacheDir, Parallel: 1}, func(h *Handed) error {
 		if len(added) == 2 {
 			return killed
 		}
-		added[k.Name] = true
+		added[h.Kernel.Name] = true
 		return nil
 	})
 	if !errors.Is(err, killed) {
@@ -514,8 +514,8 @@ func TestPullAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.asked()
-	sum, err := Fetch(t.Context(), p, FetchOptions{CacheDir: cacheDir, RemoveUsed: true, Skip: func(k *Kernel) bool { return added[k.Name] }},
-		func(k *Kernel, b *archive.Build) error { added[k.Name] = true; return nil })
+	sum, err := Fetch(t.Context(), p, FetchOptions{CacheDir: cacheDir, Skip: func(k *Kernel) bool { return added[k.Name] }},
+		func(h *Handed) error { added[h.Kernel.Name] = true; return h.Discard() })
 	if err != nil || sum.Skipped != 2 || sum.Kernels != 2 || len(added) != 4 {
 		t.Fatalf("%+v, %v, %v", sum, added, err)
 	}
@@ -604,7 +604,7 @@ func TestFetchCancelled(t *testing.T) {
 	cause := errors.New("the user gave up")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	added := 0
-	sum, err := Fetch(ctx, p, FetchOptions{CacheDir: t.TempDir(), Parallel: 3}, func(*Kernel, *archive.Build) error {
+	sum, err := Fetch(ctx, p, FetchOptions{CacheDir: t.TempDir(), Parallel: 3}, func(*Handed) error {
 		added++
 		cancel(cause)
 		return nil

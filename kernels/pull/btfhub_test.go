@@ -106,7 +106,7 @@ func TestBTFHub(t *testing.T) {
 				t.Fatalf("kernels %q, want %q", ids, tc.want)
 			}
 			cacheDir := t.TempDir()
-			builds, sum := fetchAll(t, p, FetchOptions{CacheDir: cacheDir, RemoveUsed: true, Progress: func(e Event) {
+			builds, sum := fetchAll(t, p, FetchOptions{CacheDir: cacheDir, Progress: func(e Event) {
 				if e.AllDone > e.AllTotal {
 					t.Errorf("%d of %d bytes done", e.AllDone, e.AllTotal)
 				}

@@ -21,8 +21,6 @@ import (
 type FetchOptions struct {
 	// CacheDir is where packages are kept, and where transfers that were broken off go on. "" keeps nothing.
 	CacheDir string
-	// RemoveUsed takes a package out of the cache once its kernel was handed over.
-	RemoveUsed bool
 	// Parallel is how many kernels are worked on at once; 0 is 4.
 	Parallel int
 	// Modules are those that are read.
@@ -83,10 +81,31 @@ const maxReaders = 2
 // progressInterval is how often a download reports.
 const progressInterval = 100 * time.Millisecond
 
+// Handed is a kernel that was fetched and read.
+type Handed struct {
+	Kernel *Kernel
+	Build  *archive.Build
+	files  []*cached
+}
+
+// Discard takes the kernel's packages out of the cache. It is for whoever has the kernel stored: while it is in memory only,
+// its packages are what a kill leaves of the download.
+func (h *Handed) Discard() error {
+	for _, file := range h.files {
+		if file.foreign {
+			continue
+		}
+		if err := os.Remove(file.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Fetch downloads the packages of a plan, and hands over every kernel as soon as it is read: to yield, one at a time, in no
-// particular order. A kernel that fails is in the summary, and the others go on; where yield fails, or the disk is full, all
-// ends with that error. The summary is there in any case.
-func Fetch(ctx context.Context, plan *Plan, opt FetchOptions, yield func(*Kernel, *archive.Build) error) (*Summary, error) {
+// particular order. Packages stay in the cache until [Handed.Discard]. A kernel that fails is in the summary, and the others
+// go on; where yield fails, or the disk is full, all ends with that error. The summary is there in any case.
+func Fetch(ctx context.Context, plan *Plan, opt FetchOptions, yield func(*Handed) error) (*Summary, error) {
 	start := time.Now()
 	if opt.Parallel <= 0 {
 		opt.Parallel = 4
@@ -99,7 +118,6 @@ func Fetch(ctx context.Context, plan *Plan, opt FetchOptions, yield func(*Kernel
 		}
 		defer os.RemoveAll(temp)
 		dir = temp
-		opt.RemoveUsed = true
 	}
 	defer plan.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -147,7 +165,7 @@ type fetcher struct {
 	plan    *Plan
 	opt     FetchOptions
 	cache   *cache
-	yield   func(*Kernel, *archive.Build) error
+	yield   func(*Handed) error
 	cancel  context.CancelCauseFunc
 	readers chan struct{} // holds one for each kernel that is being read
 
@@ -213,19 +231,9 @@ func (f *fetcher) get(ctx context.Context, k *Kernel) (added bool, err error) {
 	}
 	f.handing.Lock()
 	defer f.handing.Unlock()
-	if yieldErr := f.yield(k, build); yieldErr != nil {
+	if yieldErr := f.yield(&Handed{k, build, files}); yieldErr != nil {
 		f.cancel(yieldErr)
 		return false, yieldErr
-	}
-	if f.opt.RemoveUsed {
-		for _, file := range files {
-			if file.foreign {
-				continue
-			}
-			if removeErr := os.Remove(file.path); removeErr != nil && !errors.Is(removeErr, os.ErrNotExist) {
-				return true, errors.Join(err, removeErr)
-			}
-		}
 	}
 	return true, err
 }

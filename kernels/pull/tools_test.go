@@ -372,7 +372,7 @@ func TestDebianArchive(t *testing.T) {
 			}
 		}
 	}
-	builds, sum := fetchAll(t, p, FetchOptions{CacheDir: t.TempDir(), RemoveUsed: true})
+	builds, sum := fetchAll(t, p, FetchOptions{CacheDir: t.TempDir()})
 	if len(builds) != 1 || len(sum.Failures) != 0 {
 		t.Fatalf("%v, %+v", builds, sum)
 	}
