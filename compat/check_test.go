@@ -87,10 +87,14 @@ func TestAbsent(t *testing.T) {
 	}
 	test(t, Check([]*relocate.Object{obj}, ks, Options{}), want)
 
-	// A kernel that has it built in, asked or only at hand, shows that it is no module's.
-	want["modules"] = "break"
-	want["seen"] = ""
+	// A kernel that has it built in, asked or only at hand, shows that it is no module's; unless another has it in one.
 	builtIn := synthetic(t, "built-in", "5.6", has)
+	test(t, Check([]*relocate.Object{obj}, ks, Options{Reference: []*kernels.Kernel{builtIn}}), want)
+	seen := ks[3]
+	ks = slices.Delete(ks, 3, 4)
+	delete(want, "seen")
+	test(t, Check([]*relocate.Object{obj}, ks, Options{Reference: []*kernels.Kernel{builtIn, seen}}), want)
+	want["modules"] = "break"
 	test(t, Check([]*relocate.Object{obj}, ks, Options{Reference: []*kernels.Kernel{builtIn}}), want)
 	want["built-in"] = ""
 	test(t, Check([]*relocate.Object{obj}, append(ks, builtIn), Options{}), want)
@@ -105,6 +109,37 @@ func TestAbsent(t *testing.T) {
 	for kernel, verdict := range map[string]string{"right": "", "wrong": "break", "built-in": "unknown"} {
 		if got := on(rep, "CC020", "of_a_module", kernel); got != verdict {
 			t.Errorf("%s: %q, want %q", kernel, got, verdict)
+		}
+	}
+}
+
+// What a kernel has in a module may be in that module of another kernel, wherever either was read from.
+func TestInModuleElsewhere(t *testing.T) {
+	t.Parallel()
+	obj := openFixture(t, "function_missing")
+	has := func(b *btfbuild.Builder) { function(b, "corecheck_of_no_kernel") } // which is not like the names in modules
+	hasNot := func(b *btfbuild.Builder) { function(b, "unrelated") }
+	partial := func(name, version, module string) *kernels.Kernel {
+		k := withModule(t, name, version, module, hasNot)
+		k.ModulesPartial = true
+		return k
+	}
+	seen := withModule(t, "seen", "5.1", "other", has)
+	ks := []*kernels.Kernel{synthetic(t, "modules", "5.2", nil), partial("with", "5.3", "other"), partial("without", "5.4", "another")}
+	for what, rep := range map[string]*Report{
+		"asked":       Check([]*relocate.Object{obj}, slices.Insert(slices.Clone(ks), 0, seen), Options{}),
+		"at hand":     Check([]*relocate.Object{obj}, ks, Options{Reference: []*kernels.Kernel{seen}}),
+		"one by one":  Check([]*relocate.Object{obj}, ks, Options{Reference: []*kernels.Kernel{seen}, Workers: 1}),
+		"by no other": Check([]*relocate.Object{obj}, ks, Options{}),
+	} {
+		checkReport(t, rep)
+		for kernel, want := range map[string]string{"modules": "unknown", "with": "break", "without": "unknown"} {
+			if what == "by no other" {
+				want = "break"
+			}
+			if got := on(rep, "CC020", "of_nothing", kernel); got != want {
+				t.Errorf("%s: %s: %q, want %q", what, kernel, got, want)
+			}
 		}
 	}
 }
@@ -127,10 +162,13 @@ func TestAbsentType(t *testing.T) {
 			t.Errorf("%s: %q, want %q", kernel, got, want)
 		}
 	}
-	// A module that has the type does not make it built in.
-	rep = Check([]*relocate.Object{obj}, append(ks, synthetic(t, "built-in", "5.4", has)), Options{})
-	if got := on(rep, "CC002", "of_a_module", "modules"); got != "break" {
-		t.Errorf("with a kernel that has it built in: %q, want break", got)
+	// Where a kernel has it built in it is no module's, unless another has it in one.
+	builtIn := synthetic(t, "built-in", "5.4", has)
+	for want, list := range map[string][]*kernels.Kernel{"break": {ks[1], builtIn}, "unknown": {ks[1], ks[2], builtIn}} {
+		rep = Check([]*relocate.Object{obj}, list, Options{})
+		if got := on(rep, "CC002", "of_a_module", "modules"); got != want {
+			t.Errorf("with a kernel that has it built in: %q, want %s", got, want)
+		}
 	}
 }
 

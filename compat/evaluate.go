@@ -135,6 +135,7 @@ func newEvaluation(objs []*relocate.Object, ks []*kernels.Kernel, opt Options) *
 	e.ref = newReference(e.pool, kernels.NewPool(extra))
 	for _, o := range objs {
 		p := newPlan(o)
+		e.ref.expect(p.names)
 		if !opt.AnyArch {
 			p.leftOut = leftOut(o, ks)
 		}
@@ -189,9 +190,7 @@ func (e *evaluation) run(workers int) {
 func (e *evaluation) do(j job, f *facts) {
 	f.v.Classes(j.set, func() {
 		if j.set.Len() == 1 {
-			for _, o := range j.objects {
-				e.ref.note(f.v, e.plans[o].names)
-			}
+			e.ref.note(f.v)
 		} else {
 			f.v.BTF() // whether it can be read
 		}

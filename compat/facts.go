@@ -229,36 +229,106 @@ type builtName struct {
 	name string
 }
 
+// in tells whether one of b's own types has the name. To CO-RE an enum is one whether its values have 32 bits or 64.
+func (n builtName) in(b *btfinfo.BTF) bool {
+	for _, kind := range n.kinds() {
+		if _, ok := findOwn(b, n.name, kind); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (n builtName) kinds() []btfinfo.Kind {
+	if n.kind.IsEnum() {
+		return []btfinfo.Kind{btfinfo.KindEnum, btfinfo.KindEnum64}
+	}
+	return []btfinfo.Kind{n.kind}
+}
+
 // reference knows which names are built into any kernel at hand, asked or not, and which are in modules. It settles what the
 // absence of a name from vmlinux means where modules have not been seen: what is in a module elsewhere may be in that
 // module here; code that is built in elsewhere is gone here; and of a name that none has a module may still be the owner.
+//
+// Kernels of archives have an index that tells. Of others it is noted while they are at hand.
 type reference struct {
 	asked *kernels.Pool
-	extra *kernels.Pool // that were not asked
+	extra *kernels.Pool      // that were not asked
+	names map[builtName]bool // that may be asked for
 
-	mu   sync.Mutex
-	seen map[builtName]bool // names that a kernel without an index was found to have, while it was at hand
+	mu        sync.Mutex
+	seen      map[builtName]bool            // in a vmlinux
+	inModules map[builtName]map[string]bool // in these modules
+	owners    map[string]kernels.Set        // by module: those that were asked and have its BTF
+	read      kernels.Set                   // of extra
 
 	answers map[builtName]bool     // that builtIn has given
 	modules map[builtName][]string // that modulesWith has given
-	btfs    []*btfinfo.BTF         // of the kernels of extra that have no index; nil until they are read
 }
 
 func newReference(asked, extra *kernels.Pool) *reference {
-	return &reference{asked: asked, extra: extra, seen: make(map[builtName]bool), answers: make(map[builtName]bool), modules: make(map[builtName][]string)}
+	return &reference{asked: asked, extra: extra, names: make(map[builtName]bool), seen: make(map[builtName]bool), inModules: make(map[builtName]map[string]bool),
+		owners: make(map[string]kernels.Set), read: kernels.NewSet(len(extra.Kernels())), answers: make(map[builtName]bool), modules: make(map[builtName][]string)}
 }
 
-// note records which of these names the kernel has that v is at.
-func (r *reference) note(v *kernels.View, names []builtName) {
+// expect says which names may be asked for.
+func (r *reference) expect(names []builtName) {
+	for _, n := range names {
+		r.names[n] = true
+	}
+}
+
+// note records what the kernel has that v is at.
+func (r *reference) note(v *kernels.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range names {
-		if !r.seen[n] {
-			if _, ok := findOwn(v.BTF(), n.name, n.kind); ok {
+	for n := range r.names {
+		if !r.seen[n] && n.in(v.BTF()) {
+			r.seen[n] = true
+		}
+		v.ModuleTypes(btfinfo.EssentialName(n.name), func(module string, t btfinfo.Type) bool {
+			if t.Name() == n.name && slices.Contains(n.kinds(), t.Kind()) {
+				r.noteModule(n, module)
+			}
+			return true
+		})
+	}
+	for _, module := range v.Modules() {
+		if r.owners[module] == nil {
+			r.owners[module] = kernels.NewSet(len(r.asked.Kernels()))
+		}
+		r.owners[module].Add(v.Index())
+	}
+}
+
+func (r *reference) noteModule(n builtName, module string) {
+	if r.inModules[n] == nil {
+		r.inModules[n] = make(map[string]bool)
+	}
+	r.inModules[n][module] = true
+}
+
+// noteExtra records what those of these kernels have that were not asked and not read yet. One that can't be read knows
+// nothing.
+func (r *reference) noteExtra(set kernels.Set) {
+	set.AndNot(r.read)
+	r.read.Or(set)
+	set.Each(func(k int) {
+		b, mods, err := r.extra.Kernels()[k].Load()
+		if err != nil {
+			return
+		}
+		for n := range r.names {
+			if !r.seen[n] && n.in(b) {
 				r.seen[n] = true
 			}
+			for _, m := range mods {
+				if n.in(m.BTF) {
+					r.noteModule(n, m.Name)
+				}
+			}
 		}
-	}
+	})
 }
 
 // builtIn tells whether any kernel has the name in vmlinux, once all kernels that are asked were looked at.
@@ -267,49 +337,58 @@ func (r *reference) builtIn(n builtName) bool {
 		return v
 	}
 	found := r.seen[n]
-	if !found {
-		having, _ := r.asked.Having(n.kind, n.name)
-		found = !having.Empty()
+	rest := kernels.Full(len(r.extra.Kernels()))
+	for _, kind := range n.kinds() {
+		if !found {
+			having, _ := r.asked.Having(kind, n.name)
+			found = !having.Empty()
+		}
+		if !found {
+			having, known := r.extra.Having(kind, n.name)
+			rest.AndNot(known)
+			found = !having.Empty()
+		}
 	}
 	if !found {
-		having, known := r.extra.Having(n.kind, n.name)
-		if found = !having.Empty(); !found {
-			// One that can't be read knows nothing.
-			rest := kernels.Full(len(r.extra.Kernels()))
-			rest.AndNot(known)
-			found = r.anyExtra(rest, n)
-		}
+		r.noteExtra(rest)
+		found = r.seen[n]
 	}
 	r.answers[n] = found
 	return found
 }
 
-// modulesWith lists the modules of any kernel in an archive at hand that have the name.
+// modulesWith lists the modules of any kernel at hand that have the name.
 func (r *reference) modulesWith(n builtName) []string {
 	list, ok := r.modules[n]
-	if !ok {
-		list = append(r.asked.ModulesHaving(n.kind, n.name), r.extra.ModulesHaving(n.kind, n.name)...)
-		slices.Sort(list)
-		list = slices.Compact(list)
-		r.modules[n] = list
+	if ok {
+		return list
 	}
+	rest := kernels.Full(len(r.extra.Kernels()))
+	for _, kind := range n.kinds() {
+		list = append(append(list, r.asked.ModulesHaving(kind, n.name)...), r.extra.ModulesHaving(kind, n.name)...)
+		_, known := r.extra.Having(kind, n.name)
+		rest.AndNot(known)
+	}
+	rest.Each(func(k int) {
+		if !slices.Contains(r.extra.Kernels()[k].Facts(), "modules") {
+			rest.Remove(k) // it is read where it matters what is built in
+		}
+	})
+	r.noteExtra(rest)
+	for module := range r.inModules[n] {
+		list = append(list, module)
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	r.modules[n] = list
 	return list
 }
 
-// anyExtra tells whether one of these kernels that are not asked, and have no index, has the name.
-func (r *reference) anyExtra(set kernels.Set, n builtName) bool {
-	if r.btfs == nil {
-		r.btfs = []*btfinfo.BTF{}
-		set.Each(func(k int) {
-			if b, _, err := r.extra.Kernels()[k].Load(); err == nil {
-				r.btfs = append(r.btfs, b)
-			}
-		})
+// havingModule returns the kernels that were asked and of which the BTF of this module is at hand.
+func (r *reference) havingModule(name string) kernels.Set {
+	set := r.asked.HavingModule(name)
+	if s := r.owners[name]; s != nil {
+		set.Or(s)
 	}
-	for _, b := range r.btfs {
-		if _, ok := findOwn(b, n.name, n.kind); ok {
-			return true
-		}
-	}
-	return false
+	return set
 }

@@ -155,7 +155,7 @@ func (ref *reference) settle(h *hit) []*hit {
 	if mods := ref.modulesWith(h.pending); len(mods) > 0 {
 		with := h.set.Clone()
 		for _, m := range mods {
-			with.And(ref.asked.HavingModule(m))
+			with.And(ref.havingModule(m))
 		}
 		var out []*hit
 		if !with.Empty() {

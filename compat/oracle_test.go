@@ -37,11 +37,11 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 		defer mu.Unlock()
 		for _, p := range plans {
 			for _, n := range p.names {
-				if _, ok := findOwn(b, n.name, n.kind); ok {
+				if n.in(b) {
 					builtIn[n] = true
 				}
 				for _, m := range mods {
-					if _, ok := findOwn(m.BTF, n.name, n.kind); ok {
+					if n.in(m.BTF) {
 						if inModules[n] == nil {
 							inModules[n] = make(map[string]bool)
 						}

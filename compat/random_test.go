@@ -145,6 +145,20 @@ func randomArchive(t *testing.T, seed uint64, objs []*relocate.Object) {
 		sameValues(t, fmt.Sprintf("seed %d, case %d", seed, i), c.objs, packed, c.whole)
 		sameReport(t, fmt.Sprintf("seed %d, case %d", seed, i), c.objs, packed, c.whole, Options{AnyArch: true})
 	}
+	// Some by themselves, the others out of two archives, with more at hand that are not asked.
+	c, more := cases[0], pack(t, cases[0].builds)
+	var mixed, ref []*kernels.Kernel
+	for _, k := range c.whole {
+		from := [][]*kernels.Kernel{c.whole, all, more}[rng.IntN(3)]
+		mixed = append(mixed, from[slices.IndexFunc(from, func(x *kernels.Kernel) bool { return x.ID == k.ID })])
+	}
+	ref = append(ref, cases[1].whole[:rng.IntN(len(cases[1].whole)+1)]...)
+	for _, k := range all {
+		if k.Release == "2" && rng.IntN(2) == 0 {
+			ref = append(ref, k)
+		}
+	}
+	sameReport(t, fmt.Sprintf("seed %d, mixed", seed), c.objs, mixed, c.whole, Options{AnyArch: true, Reference: ref})
 }
 
 // An archive that is damaged where a question touches it gives errors, once each, and answers for the kernels that the

@@ -21,7 +21,7 @@ import (
 type world struct {
 	types   []worldType // references are indexes; 0 is void
 	modules int
-	looked  bool // the modules were looked at, also where there are none
+	looked  bool // at all modules
 }
 
 // worldType is one type. Which fields count depends on its kind.
@@ -434,7 +434,7 @@ func (w *world) change(rng *rand.Rand) bool {
 		w.types[any].home = rng.IntN(w.modules + 1)
 	case 22:
 		w.modules = rng.IntN(4)
-		w.looked = w.modules > 0 || rng.IntN(2) == 0
+		w.looked = rng.IntN(2) == 0 // else there are more that were not seen
 	case 23: // a struct by value
 		if p := w.types[w.types[fun].to]; p.kind == btfinfo.KindFuncProto && len(p.params) > 0 {
 			p.params = slices.Clone(p.params)

@@ -100,6 +100,7 @@ func (x archivedAsker) enter(k int) error {
 func (x archivedAsker) btf() *btfinfo.BTF          { return x.lens.BTF() }
 func (x archivedAsker) hasModules() bool           { return x.lens.AllModules() }
 func (x archivedAsker) hasModule(name string) bool { return x.lens.HasModule(name) }
+func (x archivedAsker) moduleNames() []string      { return x.lens.Modules() }
 func (x archivedAsker) anyTagged(tag string) bool  { return x.lens.AnyTagged(tag) }
 
 func (x archivedAsker) tagged(t btfinfo.Type, tag string) bool { return x.lens.Tagged(t, tag) }

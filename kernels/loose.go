@@ -86,6 +86,13 @@ func (a *looseAsker) hasModule(name string) bool {
 	return slices.ContainsFunc(a.modules, func(m Module) bool { return m.Name == name })
 }
 
+func (a *looseAsker) moduleNames() (names []string) {
+	for _, m := range a.modules {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
 func (a *looseAsker) hasLike(kind btfinfo.Kind, pattern string, modules bool) bool {
 	a.narrow()
 	if ownLike(a.vmlinux, kind, pattern) {

@@ -60,6 +60,7 @@ type asker interface {
 	moduleTypes(name string, yield func(module string, t btfinfo.Type) bool)
 	hasModules() bool
 	hasModule(name string) bool
+	moduleNames() []string
 	hasLike(kind btfinfo.Kind, pattern string, modules bool) bool
 	tagged(t btfinfo.Type, tag string) bool
 	anyTagged(tag string) bool
@@ -299,9 +300,7 @@ func (v *View) BTF() *btfinfo.BTF { return v.asker().btf() }
 // Whole is vmlinux with all of its types, for what has to look at each. It is read for this kernel alone, and for an archive's
 // kernel put together first; BTF serves wherever a name is known.
 func (v *View) Whole() *btfinfo.BTF {
-	self := NewSet(len(v.pool.kernels))
-	self.Add(v.cur)
-	v.Depend(self)
+	v.alone()
 	if a, ok := v.asker().(*looseAsker); ok {
 		return a.vmlinux
 	}
@@ -327,6 +326,19 @@ func (v *View) HasModules() bool { return v.asker().hasModules() }
 
 // HasModule tells whether the BTF of this module is there.
 func (v *View) HasModule(name string) bool { return v.asker().hasModule(name) }
+
+// Modules names the modules of which the BTF is there. It is read for this kernel alone.
+func (v *View) Modules() []string {
+	v.alone()
+	return v.asker().moduleNames()
+}
+
+// alone records that the answer holds for the representative only.
+func (v *View) alone() {
+	self := NewSet(len(v.pool.kernels))
+	self.Add(v.cur)
+	v.Depend(self)
+}
 
 // HasPrefix tells whether vmlinux has a type of this kind whose name starts with prefix, which has no '*' or '?'.
 func (v *View) HasPrefix(kind btfinfo.Kind, prefix string) bool {

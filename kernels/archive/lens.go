@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -335,10 +336,7 @@ func (l *Lens) load(b *block, e *blockEntry) (*lensEntry, error) {
 				continue
 			}
 			n, found := slices.BinarySearchFunc(x.places, p, func(q place, p presence) int {
-				if q.home != p.home {
-					return int(q.home) - int(p.home)
-				}
-				return int(q.ord) - int(p.ord)
+				return cmp.Or(cmp.Compare(q.home, p.home), cmp.Compare(q.ord, p.ord))
 			})
 			if !found {
 				x.places = slices.Insert(x.places, n, place{home: p.home, ord: p.ord})
@@ -551,6 +549,13 @@ func (l *Lens) HasModule(name string) bool {
 		}
 		return make(Bitmap, l.j.n)
 	})
+}
+
+// Modules names the modules of which the archive has the BTF of the current kernel. What depends on it holds for this kernel
+// alone; narrow is not called.
+func (l *Lens) Modules() []string {
+	names, _, _ := l.j.a.Modules(int(l.j.from[l.cur]))
+	return names
 }
 
 // AnyTagged tells whether vmlinux has a DECL_TAG of this name.
