@@ -480,6 +480,22 @@ func TestMemory(t *testing.T) {
 			p := l.find(sectPresence).parts
 			p[0] = append(binary.AppendUvarint(nil, 1<<40|1), bomb[:100]...)
 		},
+		"names": func(l *loose) {
+			// Each name is the one before it and a letter more: 6 bytes an entry, and the square of that in memory.
+			const n = 40000
+			var names []byte
+			for i := range n {
+				names = append(binary.AppendUvarint(names, uint64(max(0, i-1))), "a"[:min(i, 1)]...)
+				names = append(names, 0, byte(btfinfo.KindFwd), 1)
+			}
+			var head []byte
+			for _, x := range []int{n, len(names), 0, 0, (n - 1) / step} {
+				head = binary.AppendUvarint(head, uint64(x))
+			}
+			steps := bytes.Repeat([]byte{step}, (n-1)/step)
+			l.find(sectDefs).parts[0] = slices.Concat(head, names, steps, bytes.Repeat([]byte{byte(btfinfo.KindFwd)}, n))
+			l.find(sectPresence).parts[0] = make([]byte, n)
+		},
 	} {
 		l := takeApart(t, data)
 		edit(l)
@@ -496,6 +512,33 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s: reading %d bytes took %d", name, len(bad), n)
 		}
 	}
+}
+
+// TestManyPlaces: a definition that stands in very many places is written once in an archive, and as often as it stands there when a
+// kernel is put together.
+func TestManyPlaces(t *testing.T) {
+	t.Parallel()
+	l := takeApart(t, encodeBytes(t, smallKernels(t)...))
+	const places, values = 200_000, 100 // of 12 + 8 bytes a value each
+	enum := byte(btfinfo.KindEnum)
+	names := []byte{0, 0, enum, 1, 0, 'a', 0, enum, 1}
+	content := append([]byte{enum, 4, 0, enum, 4, values}, make([]byte, 2*values)...)
+	var head []byte
+	for _, n := range []int{2, len(names), 0, 0, 0} {
+		head = binary.AppendUvarint(head, uint64(n))
+	}
+	at := binary.AppendUvarint([]byte{0}, places<<1|1)
+	for i := range places {
+		at = append(at, 0, byte(min(i, 1)), 0)
+	}
+	l.find(sectDefs).parts[0] = slices.Concat(head, names, content)
+	l.find(sectPresence).parts[0] = at
+	a, err := OpenBytes("bad", l.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.Vmlinux(0)
+	wantError(t, "many places", err, "the types of the kernel and its modules take more than 134217728 bytes, the limit")
 }
 
 // TestHostile reads random archives in which bytes were changed behind the checksums: nothing panics, nothing goes on for

@@ -28,7 +28,10 @@ func (w *Writer) Encode(old *Archive) ([]byte, error) {
 		sectKernels: {e.kernelsPart()},
 	}
 	var firsts [numClasses][]string
-	raw[sectDefs], raw[sectPresence], firsts = e.blocks()
+	var err error
+	if raw[sectDefs], raw[sectPresence], firsts, err = e.blocks(); err != nil {
+		return nil, err
+	}
 	raw[sectSets] = e.setParts()
 	homes, err := e.homesPart()
 	if err != nil {
@@ -236,7 +239,7 @@ func (e *encoder) set(r runs) uint32 {
 }
 
 // blocks makes the parts of DEFS and PRES, and tells of each class the essential names that its parts start with.
-func (e *encoder) blocks() (defs, pres [][]byte, firsts [numClasses][]string) {
+func (e *encoder) blocks() (defs, pres [][]byte, firsts [numClasses][]string, err error) {
 	var b blockWriter
 	last := class(0)
 	flush := func() {
@@ -264,10 +267,12 @@ func (e *encoder) blocks() (defs, pres [][]byte, firsts [numClasses][]string) {
 			flush()
 		}
 		before = essential
-		b.add(e, name, essential, x.kind, variants)
+		if b.add(e, name, essential, x.kind, variants); b.written > maxNames {
+			return nil, nil, firsts, fmt.Errorf("the names from %q to %q take more than %d bytes, the archive format holds so many in a part", b.first, essential, maxNames)
+		}
 	}
 	flush()
-	return defs, pres, firsts
+	return defs, pres, firsts, nil
 }
 
 // blockWriter makes one part of DEFS and its part of PRES.
@@ -276,6 +281,7 @@ type blockWriter struct {
 	entries  int
 	previous string
 	names    []byte // per entry: shared length, suffix, kind, number of variants
+	written  int    // bytes of all names, each written out
 	strings  []byte
 	local    map[uint64]uint64
 	steps    []byte
@@ -300,6 +306,7 @@ func (b *blockWriter) add(e *encoder, name, essential string, kind btfinfo.Kind,
 		shared++
 	}
 	b.previous = name
+	b.written += len(name)
 	b.names = appendNum(b.names, uint64(shared))
 	b.names = append(b.names, name[shared:]...)
 	b.names = append(b.names, 0, byte(kind))

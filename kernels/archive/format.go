@@ -33,6 +33,12 @@ const (
 	maxRatio = 1000
 	// minRecord is the least that a kernel's record takes: its length, an ID of seven characters, and its flags.
 	minRecord = 13
+	// maxNames is what the names of a part's entries take when each is written out, in bytes: a name says how much of the one before
+	// it begins it, so that a short part could have names without end. Those of real parts take up to 140,000.
+	maxNames = 16 << 20
+	// maxRebuilt is how many bytes the types of a kernel and its modules may take: one definition may stand in very many places. A
+	// kernel with 1,138 modules takes 14 million.
+	maxRebuilt = 128 << 20
 	// minEntry is the least that the name of an entry takes: how much is shared, the end, kind and number of variants.
 	minEntry = 4
 )
@@ -243,6 +249,7 @@ func readRecord(body string) (r kernelRecord, newer bool, err error) {
 			}
 			r.hasBTF, r.big, r.modulesRead = v[0]&flagBTF != 0, v[0]&flagBigEndian != 0, v[0]&flagModules != 0
 			r.allModules = v[0]&flagAllModules != 0
+			newer = newer || v[0]&^(flagBTF|flagBigEndian|flagModules|flagAllModules) != 0
 		default:
 			newer = true
 		}

@@ -67,6 +67,7 @@ func (a *Archive) namesOf(dst, raw []byte, kind btfinfo.Kind, index int) ([]byte
 	}
 	s.b = s.b[:size]
 	var name []byte
+	total := 0 // bytes of all names
 	for n := range entries {
 		shared := s.num()
 		end := bytes.IndexByte(s.b, 0)
@@ -75,6 +76,9 @@ func (a *Archive) namesOf(dst, raw []byte, kind btfinfo.Kind, index int) ([]byte
 		}
 		name = append(name[:shared], s.b[:end]...)
 		s.b = s.b[end+1:]
+		if total += len(name); total > maxNames {
+			return dst, b.errorf("the names up to entry %d take more than %d bytes, the limit", n, maxNames)
+		}
 		k := btfinfo.Kind(s.op())
 		if s.num(); s.bad {
 			return dst, b.errorf("entry %q is damaged", name)

@@ -145,7 +145,8 @@ func (a *Archive) open() error {
 		return err
 	}
 	if string(head[:8]) != magic {
-		return &btfinfo.Error{File: a.name, Section: "header", Off: 0, Msg: fmt.Sprintf("is no archive of kernels: it starts with %q, want %q", head[:8], magic)}
+		return &btfinfo.Error{File: a.name, Section: "header", Off: 0, Msg: fmt.Sprintf("is no archive of kernels: it starts with %q, want %q", head[:8], magic),
+			Hint: "archives are made by 'corecheck kernels add', 'pull' and 'merge'; --btf asks a file of BTF"}
 	}
 	le := binary.LittleEndian
 	if v := le.Uint32(head[8:]); v != version {
@@ -162,7 +163,7 @@ func (a *Archive) open() error {
 		return a.errorf("header", 16, "the archive has %d bytes, the file %d: it is cut off or something was appended", size, a.size)
 	}
 	dir := part{off: headerSize, stored: int(le.Uint32(head[24:])), raw: int(le.Uint32(head[28:])), sum: le.Uint32(head[32:])}
-	if dir.stored > maxPart || dir.raw > maxPart || int64(dir.stored) > a.size-headerSize {
+	if uint(dir.stored) > maxPart || uint(dir.raw) > maxPart || int64(dir.stored) > a.size-headerSize { // below 0 where an int has 32 bits
 		return a.errorf("directory", headerSize, "%d bytes, %d when decompressed; the file has %d, the limit is %d", dir.stored, dir.raw, a.size-headerSize, maxPart)
 	}
 	b, err := a.readIn("directory", dir)
@@ -553,6 +554,7 @@ func (a *Archive) readBlock(i int) (*block, error) {
 	b.entries = make([]blockEntry, 0, head[0])
 	p := source{b: pres}
 	var name []byte
+	total := 0 // bytes of all names
 	for n := range head[0] {
 		shared := names.num()
 		end := bytes.IndexByte(names.b, 0)
@@ -561,6 +563,9 @@ func (a *Archive) readBlock(i int) (*block, error) {
 		}
 		name = append(name[:shared], names.b[:end]...)
 		names.b = names.b[end+1:]
+		if total += len(name); total > maxNames {
+			return nil, b.errorf("the names up to entry %d take more than %d bytes, the limit", n, maxNames)
+		}
 		e := blockEntry{name: string(name), kind: btfinfo.Kind(names.op()), n: n, variants: int(names.num32())}
 		if names.bad || e.variants == 0 || e.variants > len(raw) || classOf(e.kind) != b.class() || !hasOwnName(e.kind) {
 			return nil, b.errorf("entry %q is damaged", e.name)

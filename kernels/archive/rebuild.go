@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -32,11 +33,12 @@ func (a *Archive) raw(i int, all bool) (vmlinux []byte, modules []RawModule, err
 	if rec.big {
 		order = binary.BigEndian
 	}
-	base := newRebuild(nil, 0)
+	room := maxRebuilt
+	base := newRebuild(nil, 0, &room)
 	homes[0] = base
 	for h := 1; h < len(a.homes); h++ {
 		if all && a.homes[h].set.has(uint32(i)) {
-			homes[h] = newRebuild(base, uint32(h))
+			homes[h] = newRebuild(base, uint32(h), &room)
 		}
 	}
 	known := make(map[uint32]bool)
@@ -61,7 +63,9 @@ func (a *Archive) raw(i int, all bool) (vmlinux []byte, modules []RawModule, err
 				if homes[p.home] == nil {
 					return b.errorf("%s %s of kernel %s is in module %s, which the kernel has not", e.kind, e.name, rec.ID, a.homes[p.home].name)
 				}
-				homes[p.home].add(b, e, p.ord, v.content)
+				if err := homes[p.home].add(b, e, p.ord, v.content); err != nil {
+					return b.errorf("kernel %s, %s: %v", rec.ID, a.homes[p.home].name, err)
+				}
 			}
 			return nil
 		})
@@ -123,6 +127,7 @@ func (a *Archive) Build(i int) (*Build, error) {
 type rebuild struct {
 	base *rebuild
 	home uint32
+	room *int // bytes that the types of the kernel may still take
 	defs []rebuiltDef
 	ids  map[kindName][]uint32 // of the named types, by ordinal
 
@@ -155,8 +160,8 @@ type rebuiltDef struct {
 	content []byte
 }
 
-func newRebuild(base *rebuild, home uint32) *rebuild {
-	r := &rebuild{base: base, home: home, ids: make(map[kindName][]uint32), strOff: make(map[string]uint32), derived: make(map[string]uint32)}
+func newRebuild(base *rebuild, home uint32, room *int) *rebuild {
+	r := &rebuild{base: base, home: home, room: room, ids: make(map[kindName][]uint32), strOff: make(map[string]uint32), derived: make(map[string]uint32)}
 	if base == nil {
 		r.strs = []byte{0}
 		r.strOff[""] = 0
@@ -164,8 +169,17 @@ func newRebuild(base *rebuild, home uint32) *rebuild {
 	return r
 }
 
-func (r *rebuild) add(b *block, e *blockEntry, ord uint32, content []byte) {
+func (r *rebuild) add(b *block, e *blockEntry, ord uint32, content []byte) error {
 	r.defs = append(r.defs, rebuiltDef{b, e.kind, e.name, ord, content})
+	return r.take(3) // what any type has
+}
+
+// take notes that words are written.
+func (r *rebuild) take(words int) error {
+	if *r.room -= 4 * words; *r.room < 0 {
+		return fmt.Errorf("the types of the kernel and its modules take more than %d bytes, the limit", maxRebuilt)
+	}
+	return nil
 }
 
 // first is the id of the first own type, start the offset of the first own string.
@@ -205,7 +219,7 @@ func (r *rebuild) bytes(order binary.ByteOrder) ([]byte, error) {
 	// Definitions come by name; those of one name get the order they had.
 	slices.SortStableFunc(r.defs, func(a, b rebuiltDef) int {
 		if a.kind == b.kind && a.name == b.name {
-			return int(a.ord) - int(b.ord)
+			return cmp.Compare(a.ord, b.ord)
 		}
 		return 0
 	})
@@ -231,6 +245,9 @@ func (r *rebuild) bytes(order binary.ByteOrder) ([]byte, error) {
 				r.err = fmt.Errorf("its content is damaged")
 			}
 			return nil, fmt.Errorf("%s %s: %w", d.kind, d.name, r.err)
+		}
+		if err := r.take(len(w) - 3 + 4*len(tags)/3); err != nil {
+			return nil, err
 		}
 		r.words = append(r.words, w...)
 		r.tag(r.first()+uint32(i), tags)
@@ -317,6 +334,9 @@ func (r *rebuild) derive(w []uint32, tags []uint32) uint32 {
 	}
 	if id, ok := r.derived[key]; ok {
 		return id
+	}
+	if r.err = r.take(len(w) + 4*len(tags)/3); r.err != nil {
+		return 0
 	}
 	id := r.next
 	r.next++
