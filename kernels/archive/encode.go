@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -99,6 +100,7 @@ type encoder struct {
 	sets  []runs // by number in the Writer, as the archive has them; empty where no kernel is left
 	order []int  // of entries
 
+	setTo   []uint32          // numbers in the archive plus 1, by number in the Writer; 0: none yet
 	setIDs  map[string]uint32 // numbers in the archive, by content
 	setList []runs
 	key     []byte
@@ -141,9 +143,11 @@ func (e *encoder) number() error {
 		e.homeTo[h] = uint32(i + 1)
 	}
 	e.sets = make([]runs, len(w.sets.list))
+	m := newRemapper(e.to)
 	for i, s := range w.sets.list {
-		e.sets[i] = s.remap(e.to)
+		e.sets[i] = m.remap(s)
 	}
+	e.setTo = make([]uint32, len(e.sets))
 	return nil
 }
 
@@ -223,8 +227,12 @@ func (e *encoder) text(content []byte) string {
 	return string(b) + "\x00" + strings.Join(names, "\x00")
 }
 
-// set numbers a set, in the order of first use.
-func (e *encoder) set(r runs) uint32 {
+// set numbers a set of the Writer's, in the order of first use.
+func (e *encoder) set(n uint32) uint32 {
+	if to := e.setTo[n]; to > 0 {
+		return to - 1
+	}
+	r := e.sets[n]
 	e.key = r.append(e.key[:0])
 	id, ok := e.setIDs[string(e.key)]
 	if !ok {
@@ -235,6 +243,7 @@ func (e *encoder) set(r runs) uint32 {
 		e.setIDs[string(e.key)] = id
 		e.setList = append(e.setList, r)
 	}
+	e.setTo[n] = id + 1
 	return id
 }
 
@@ -324,7 +333,7 @@ func (b *blockWriter) add(e *encoder, name, essential string, kind btfinfo.Kind,
 			return l
 		})
 		if len(v.at) == 1 && v.at[0].home == 0 && v.at[0].ord == 0 {
-			b.presence = appendNum(b.presence, uint64(e.set(e.sets[v.at[0].set]))<<1)
+			b.presence = appendNum(b.presence, uint64(e.set(v.at[0].set))<<1)
 			continue
 		}
 		b.presence = appendNum(b.presence, uint64(len(v.at))<<1|1)
@@ -335,7 +344,7 @@ func (b *blockWriter) add(e *encoder, name, essential string, kind btfinfo.Kind,
 				at.ord = 0
 			}
 			b.presence = appendNum(b.presence, uint64(p.ord-at.ord))
-			b.presence = appendNum(b.presence, uint64(e.set(e.sets[p.set])))
+			b.presence = appendNum(b.presence, uint64(e.set(p.set)))
 			at = p
 		}
 	}
@@ -364,26 +373,28 @@ func (e *encoder) kernelsPart() []byte {
 // homesPart is HOME: the modules with the kernels that have them, and the DECL_TAGs with the kernels that have such.
 func (e *encoder) homesPart() ([]byte, error) {
 	w := e.w
-	having := func(has func(*kernelRecord) bool) (r runs) {
+	having := func(list func(*kernelRecord) []uint32) map[uint32]runs {
+		kernels := make(map[uint32][]uint32)
 		for i, k := range e.kernels {
-			if has(&w.kernels[k]) {
-				r = r.add(uint32(i))
+			for _, x := range list(&w.kernels[k]) {
+				kernels[x] = append(kernels[x], uint32(i))
 			}
 		}
-		return r
+		sets := make(map[uint32]runs, len(kernels))
+		for x, list := range kernels {
+			sets[x] = runsOf(list)
+		}
+		return sets
 	}
+	modules := having(func(r *kernelRecord) []uint32 { return r.modules })
 	b := appendNum(nil, uint64(len(e.homes)))
 	for _, h := range e.homes {
 		b = append(b, w.homes[h]...)
 		b = append(b, 0)
-		b = having(func(r *kernelRecord) bool { return slices.Contains(r.modules, h) }).append(b)
+		b = modules[h].append(b)
 	}
-	var tags []uint32
-	for _, k := range e.kernels {
-		tags = append(tags, w.kernels[k].tags...)
-	}
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
+	tagged := having(func(r *kernelRecord) []uint32 { return r.tags })
+	tags := slices.Collect(maps.Keys(tagged))
 	if len(tags) > maxTags {
 		return nil, fmt.Errorf("%d DECL_TAGs of different names, an archive holds %d", len(tags), maxTags)
 	}
@@ -392,7 +403,7 @@ func (e *encoder) homesPart() ([]byte, error) {
 	for _, t := range tags {
 		b = append(b, w.in.list[t]...)
 		b = append(b, 0)
-		b = having(func(r *kernelRecord) bool { return slices.Contains(r.tags, t) }).append(b)
+		b = tagged[t].append(b)
 	}
 	return b, nil
 }

@@ -721,8 +721,9 @@ func isBody(content []byte, k btfinfo.Kind) bool {
 	return c == opBody || c == opFlagged || c == opTagged
 }
 
-// each calls f for all variants of all entries.
+// each calls f for all variants of all entries, which must not keep where they are.
 func (b *block) each(f func(*blockEntry, *blockVariant) error) error {
+	var at []presence
 	s := &source{b: b.content}
 	for n := range b.entries {
 		if n%step == 0 && len(b.content)-len(s.b) != b.steps[n/step] {
@@ -734,7 +735,8 @@ func (b *block) each(f func(*blockEntry, *blockVariant) error) error {
 			skip(s)
 			v.content = v.content[:len(v.content)-len(s.b)]
 			s.bad = s.bad || !isBody(v.content, b.entries[n].kind)
-			v.at = p.presence(nil)
+			at = p.presence(at[:0])
+			v.at = at
 			if s.bad || p.bad {
 				return b.errorf("the definitions of %s %q are damaged", b.entries[n].kind, b.entries[n].name)
 			}

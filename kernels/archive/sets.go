@@ -3,6 +3,7 @@ package archive
 import (
 	"cmp"
 	"encoding/binary"
+	"hash/maphash"
 	"math"
 	"math/bits"
 	"slices"
@@ -192,27 +193,105 @@ func (s *source) runs(n int) runs {
 	return out
 }
 
+// remapper is runs.remap for many sets. Most writers change little: indices that follow each other do so afterwards, and a run
+// needs not be looked at kernel by kernel.
+type remapper struct {
+	to      []int32
+	ends    []uint32 // by index: where the stretch around it ends that stays together, or is left out as a whole
+	same    bool     // no index changes
+	scratch runs
+}
+
+func newRemapper(to []int32) *remapper {
+	m := &remapper{to: to, ends: make([]uint32, len(to)), same: true}
+	end := uint32(len(to))
+	for i := len(to) - 1; i >= 0; i-- {
+		if i+1 < len(to) && !(to[i] >= 0 && to[i+1] == to[i]+1 || to[i] < 0 && to[i+1] < 0) {
+			end = uint32(i + 1)
+		}
+		m.ends[i] = end
+		m.same = m.same && to[i] == int32(i)
+	}
+	return m
+}
+
+// maxPieces is how many pieces of a set are sorted; sets of more get a bit for each kernel.
+const maxPieces = 64
+
+// remap is r.remap(m.to). Sets are never changed, so that it may be r itself.
+func (m *remapper) remap(r runs) runs {
+	if m.same {
+		return r
+	}
+	out, sorted := m.scratch[:0], true
+	for i := 0; i < len(r); i += 2 {
+		for at := r[i]; at < r[i+1]; {
+			end := min(m.ends[at], r[i+1])
+			if k := m.to[at]; k >= 0 {
+				if n := len(out); n > 0 && out[n-1] == uint32(k) {
+					out[n-1] += end - at
+				} else {
+					sorted = sorted && (n == 0 || out[n-1] < uint32(k))
+					out = append(out, uint32(k), uint32(k)+end-at)
+				}
+				if !sorted && len(out) > 2*maxPieces {
+					m.scratch = out
+					return r.remap(m.to)
+				}
+			}
+			at = end
+		}
+	}
+	m.scratch = out
+	if sorted {
+		return slices.Clone(out)
+	}
+	pieces := make([][2]uint32, 0, maxPieces)
+	for ; len(out) > 0; out = out[2:] {
+		pieces = append(pieces, [2]uint32{out[0], out[1]})
+	}
+	slices.SortFunc(pieces, func(a, b [2]uint32) int { return cmp.Compare(a[0], b[0]) })
+	for _, p := range pieces {
+		if n := len(out); n > 0 && out[n-1] == p[0] {
+			out[n-1] = p[1]
+		} else {
+			out = append(out, p[0], p[1])
+		}
+	}
+	return slices.Clone(out)
+}
+
 // setPool numbers sets. Set 0 is the empty one.
 type setPool struct {
-	ids  map[string]uint32
-	list []runs
-	key  []byte
+	list  []runs
+	next  []uint32          // by number: another set of the same hash, 0 for none
+	first map[uint64]uint32 // by hash
+	seed  maphash.Seed
+	key   []byte
 }
 
 func newSetPool() *setPool {
-	return &setPool{ids: map[string]uint32{"": 0}, list: []runs{nil}}
+	return &setPool{list: []runs{nil}, next: []uint32{0}, first: make(map[uint64]uint32), seed: maphash.MakeSeed()}
 }
 
 func (p *setPool) id(r runs) uint32 {
+	if len(r) == 0 {
+		return 0
+	}
 	p.key = p.key[:0]
 	for _, x := range r {
 		p.key = binary.LittleEndian.AppendUint32(p.key, x)
 	}
-	if id, ok := p.ids[string(p.key)]; ok {
-		return id
+	sum := maphash.Bytes(p.seed, p.key)
+	first := p.first[sum]
+	for id := first; id != 0; id = p.next[id] {
+		if slices.Equal(p.list[id], r) {
+			return id
+		}
 	}
 	id := uint32(len(p.list))
-	p.ids[string(p.key)] = id
+	p.first[sum] = id
+	p.next = append(p.next, first)
 	p.list = append(p.list, r)
 	return id
 }

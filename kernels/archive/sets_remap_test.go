@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestRemap holds the two ways of translating a set against a third one.
+// TestRemap holds the three ways of translating a set against a fourth one.
 func TestRemap(t *testing.T) {
 	t.Parallel()
 	const seed = 11
@@ -20,6 +20,13 @@ func TestRemap(t *testing.T) {
 				to[i] = -1
 			}
 		}
+		if r.IntN(2) == 0 { // as where few kernels come and go
+			slices.Sort(to)
+			for range r.IntN(4) {
+				i, k := r.IntN(n), r.IntN(n)
+				to[i], to[k] = to[k], to[i]
+			}
+		}
 		var set, want []uint32
 		density := r.IntN(11)
 		for k := range n {
@@ -31,6 +38,9 @@ func TestRemap(t *testing.T) {
 			}
 		}
 		slices.Sort(want)
+		if got := newRemapper(to).remap(runsOf(set)); !slices.Equal(got, runsOf(want)) {
+			t.Fatalf("seed %d: %v by %v is %v in pieces, want %v", seed, set, to, got, runsOf(want))
+		}
 		if got := runsOf(set).remap(to); !slices.Equal(got, runsOf(want)) {
 			t.Fatalf("seed %d: %v by %v is %v, want %v", seed, set, to, got, runsOf(want))
 		}

@@ -325,7 +325,9 @@ func (w *Writer) MergeOnly(a *Archive, keep func(*Kernel) bool) error {
 	if !any {
 		return nil
 	}
-	sets := make(map[uint32]runs)
+	sets := make(map[uint32]uint32) // numbers here, by number there
+	remap := newRemapper(to)
+	byPlace := func(a, b presence) int { return cmp.Or(cmp.Compare(a.home, b.home), cmp.Compare(a.ord, b.ord)) }
 	joined := make(map[[2]uint32]uint32)
 	return a.eachBlock(func(b *block) error {
 		names := make([]uint32, len(b.strs))
@@ -333,8 +335,9 @@ func (w *Writer) MergeOnly(a *Archive, keep func(*Kernel) bool) error {
 			names[i] = w.in.id(b.strs[i])
 		}
 		var content []byte
+		var at []presence
 		return b.each(func(e *blockEntry, v *blockVariant) error {
-			var at []presence
+			at = at[:0]
 			for _, p := range v.at {
 				s, ok := sets[p.set]
 				if !ok {
@@ -342,11 +345,11 @@ func (w *Writer) MergeOnly(a *Archive, keep func(*Kernel) bool) error {
 					if err != nil {
 						return err
 					}
-					s = r.remap(to)
+					s = w.sets.id(remap.remap(r))
 					sets[p.set] = s
 				}
-				if len(s) > 0 {
-					at = append(at, presence{homes[p.home], p.ord, w.sets.id(s)})
+				if s != 0 { // the empty set
+					at = append(at, presence{homes[p.home], p.ord, s})
 				}
 			}
 			if len(at) == 0 {
@@ -364,10 +367,12 @@ func (w *Writer) MergeOnly(a *Archive, keep func(*Kernel) bool) error {
 				return b.errorf("the definition of %s %s is damaged", e.kind, e.name)
 			}
 			x := w.variant(entryKey{e.kind, w.in.id(e.name)}, content)
+			if len(x.at) == 0 && slices.IsSortedFunc(at, byPlace) {
+				x.at = slices.Clone(at)
+				return nil
+			}
 			for _, p := range at {
-				i, found := slices.BinarySearchFunc(x.at, p, func(a, b presence) int {
-					return cmp.Or(cmp.Compare(a.home, b.home), cmp.Compare(a.ord, b.ord))
-				})
+				i, found := slices.BinarySearchFunc(x.at, p, byPlace)
 				if !found {
 					x.at = slices.Insert(x.at, i, p)
 					continue
