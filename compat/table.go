@@ -195,12 +195,18 @@ func (p *printer) kernelsText() string {
 	return fmt.Sprintf("%d kernels from %s to %s", len(asked), ks[asked[0]].Version, ks[asked[len(asked)-1]].Version)
 }
 
-// askOf finds the kernels that an object was asked on.
-func (p *printer) askOf(o *ObjectReport) {
+// leftOut is the set of kernels that an object was not asked on.
+func (p *printer) leftOut(o *ObjectReport) kernels.Set {
 	out := kernels.NewSet(len(p.report.Kernels))
 	for _, l := range o.LeftOut {
 		out.Or(p.set(l.Kernels, l.set))
 	}
+	return out
+}
+
+// askOf finds the kernels that an object was asked on.
+func (p *printer) askOf(o *ObjectReport) {
+	out := p.leftOut(o)
 	p.asked = p.asked[:0]
 	for i := range p.report.Kernels {
 		if !out.Has(i) {
@@ -648,7 +654,14 @@ func (p *printer) summary() {
 	r := p.report
 	n := make(map[Status]int)
 	programs := 0
+	asked := kernels.NewSet(len(r.Kernels)) // by some object
 	for i := range r.Objects {
+		out := p.leftOut(&r.Objects[i])
+		for k := range r.Kernels {
+			if !out.Has(k) {
+				asked.Add(k)
+			}
+		}
 		programs += len(r.Objects[i].Programs)
 		for j := range r.Objects[i].Programs {
 			for _, res := range r.Objects[i].Programs[j].Results {
@@ -657,11 +670,11 @@ func (p *printer) summary() {
 		}
 	}
 	p.para("", "", fmt.Sprintf("%s, %s, %s: %d ok, %d warn, %d break, %d unknown", count(len(r.Objects), "object"),
-		count(programs, "program"), count(len(r.Kernels), "kernel"), n[OK], n[Warn], n[Break], n[Unknown]))
+		count(programs, "program"), count(asked.Len(), "kernel"), n[OK], n[Warn], n[Break], n[Unknown]))
 	if len(r.Findings) > 0 {
 		p.para("", "", "what a code means: corecheck explain "+r.Findings[0].Code)
 	}
-	if len(r.Kernels) == 0 {
+	if asked.Empty() {
 		p.para("", "", "no kernel was asked: nothing is known")
 	}
 	if r.Coverage.Text != "" {

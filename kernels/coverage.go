@@ -142,7 +142,7 @@ func (s *Selector) Coverage(all []*Kernel) Coverage {
 }
 
 // Text is what a person should know of what is missing, on one line; "" where nothing is:
-// "no kernel in the archive for 5.4 to 5.9, 5.11 to 6.0".
+// "no kernel here is of 5.4 to 5.9, 5.11 to 6.0".
 func (c Coverage) Text() string {
 	if len(c.missing) == 0 {
 		return ""
@@ -159,7 +159,7 @@ func (c Coverage) Text() string {
 			parts = append(parts, first.text+" to "+last.text)
 		}
 	}
-	text := "no kernel in the archive for " + strings.Join(parts, ", ")
+	text := "no kernel here is of " + strings.Join(parts, ", ")
 	if len(c.filters) > 0 {
 		text += " with " + strings.Join(c.filters, ", ")
 	}

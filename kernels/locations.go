@@ -77,16 +77,22 @@ func ArchiveToWrite(named string) (string, error) {
 	}
 }
 
+// OpenArchive opens an archive; its error says what can be done about a file that is not there.
+func OpenArchive(path string) (*archive.Archive, error) {
+	a, err := archive.Open(path)
+	var e *btfinfo.Error
+	if err == nil || errors.As(err, &e) {
+		return a, err
+	}
+	return nil, fileErr(path, "can't be opened", err, "is the name right, and may you read it? 'corecheck kernels add' makes an archive")
+}
+
 // FromArchiveFile opens an archive and returns its kernels. It stays open as long as the program runs: kernels read what they are
 // asked only then.
 func FromArchiveFile(path string) ([]*Kernel, error) {
-	a, err := archive.Open(path)
+	a, err := OpenArchive(path)
 	if err != nil {
-		var e *btfinfo.Error
-		if errors.As(err, &e) {
-			return nil, err
-		}
-		return nil, fileErr(path, "can't be opened", err, "is the name right, and may you read it? 'corecheck kernels add' makes an archive")
+		return nil, err
 	}
 	return FromArchive(a, path), nil
 }

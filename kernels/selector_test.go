@@ -189,7 +189,7 @@ func TestCoverage(t *testing.T) {
 		all      []*Kernel
 		selector string
 		matched  int
-		text     string // after "no kernel in the archive for "
+		text     string // after "no kernel here is of "
 	}{
 		{embedded, "", 10, ""},
 		{embedded, "!7.0", 9, ""},
@@ -256,7 +256,7 @@ func TestCoverage(t *testing.T) {
 		c := s.Coverage(tt.all)
 		want := tt.text
 		if want != "" {
-			want = "no kernel in the archive for " + want
+			want = "no kernel here is of " + want
 		}
 		if c.Text() != want || c.Matched != tt.matched || c.Requested != s.String() || (len(c.Missing) == 0) != (want == "") {
 			t.Errorf("%q: matched %d, missing %q, %q;\nwant %d, %q", tt.selector, c.Matched, c.Missing, c.Text(), tt.matched, want)

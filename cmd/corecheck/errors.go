@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/spf13/cobra"
+
 	"github.com/corecheck/corecheck/btfinfo"
 )
 
@@ -69,6 +71,34 @@ func hinted(err error, hint string) error { return &hintError{err: err, hint: hi
 // usageError is a command line that can't be understood; command is the path of the command whose help tells more.
 func usageError(command, format string, args ...any) error {
 	return hinted(fmt.Errorf(format, args...), "see '"+command+" --help'")
+}
+
+// needsOne has a command take exactly one argument, which is what.
+func needsOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usageError(cmd.CommandPath(), "%s takes one %s, not %d", cmd.CommandPath(), what, len(args))
+		}
+		return needsSome(what)(cmd, args)
+	}
+}
+
+// needsSome has a command take one argument or more, of which each is what.
+func needsSome(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError(cmd.CommandPath(), "%s needs a %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+// needsNone has a command take no arguments.
+func needsNone(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError(cmd.CommandPath(), "%s takes no arguments, as %q", cmd.CommandPath(), args[0])
+	}
+	return nil
 }
 
 // reportError prints err on w, each error of a joined one on its own line, and returns the exit code. Of several codes

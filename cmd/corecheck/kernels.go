@@ -76,8 +76,8 @@ func noKernel(c kernels.Coverage, all int) error {
 	}
 	text := c.Text()
 	if text == "" {
-		if text = "no kernel in the archive is like that"; c.Requested != "" {
-			text = fmt.Sprintf("no kernel in the archive fits %q", c.Requested)
+		if text = "no kernel here is like that"; c.Requested != "" {
+			text = fmt.Sprintf("no kernel here fits %q", c.Requested)
 		}
 	}
 	return withCode(exitUndecided, hinted(errors.New(text),
@@ -161,7 +161,7 @@ Without --kernels every kernel is taken.`,
   corecheck kernels list --distro debian --arch arm64 --facts modules
   corecheck kernels list --archive fleet.ccar --no-embedded --no-btf
   corecheck kernels list --btf btfhub --no-embedded --kernels 'arch:arm64,!distro:android' -o json`,
-		Args: cobra.NoArgs,
+		Args: needsNone,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runKernelsList(cmd, o) },
 	}
 	f := cmd.Flags()

@@ -62,7 +62,7 @@ long is written every half minute or so, so that adding again after a kill finds
   corecheck kernels add --modules none /boot
   corecheck kernels add --id acme/3/arm64/5.10.120-acme vmlinux.btf
   corecheck kernels add --archive fleet.ccar btfhub-archive/ubuntu`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needsSome("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runKernelsAdd(cmd, o, args) },
 	}
 	o.AddFlags(cmd.Flags())

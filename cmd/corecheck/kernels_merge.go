@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/kernels/archive"
 )
 
@@ -23,7 +24,7 @@ Of kernels with one ID that of the first FILE is taken; without -o those that th
 kernels give the same bytes, in whatever order they come.`,
 		Example: `  corecheck kernels merge amd64.ccar arm64.ccar -o fleet.ccar
   corecheck kernels merge colleague.ccar`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needsSome("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runKernelsMerge(cmd, o, output, args) },
 	}
 	o.AddFlags(cmd.Flags())
@@ -49,7 +50,7 @@ func runKernelsMerge(cmd *cobra.Command, o archiveTarget, output string, args []
 	var from []*archive.Archive
 	var problems []error
 	for _, arg := range args {
-		a, err := archive.Open(arg)
+		a, err := kernels.OpenArchive(arg)
 		if err != nil {
 			problems = append(problems, err)
 			continue

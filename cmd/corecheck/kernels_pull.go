@@ -89,7 +89,7 @@ not agree is refused.
   corecheck kernels pull apt --suite bookworm --suite bookworm-security --match 'linux-image-*-cloud-amd64'
   corecheck kernels pull apt --arch arm64 --modules none --dry-run
   corecheck kernels pull apt --mirror http://deb.example/ubuntu --suite noble --keyring ubuntu-archive-keyring.gpg`,
-		Args: cobra.NoArgs,
+		Args: needsNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			apt.Arch, apt.Match = o.arch, o.match
 			return runPull(cmd, o, func(ctx context.Context, modules source.ModuleFilter) (pull.Source, error) {
@@ -124,7 +124,7 @@ said. Everything else must have the digest that they say.
 ` + pullLong,
 		Example: `  corecheck kernels pull rpm --repo https://repo.example/fedora/42/x86_64/os --key fedora.gpg --distro fedora --release 42
   corecheck kernels pull rpm --repo /srv/repo --match 'kernel-rt-core' --modules none`,
-		Args: cobra.NoArgs,
+		Args: needsNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rpm.Arch, rpm.Match = o.arch, o.match
 			if rpm.Release != "" && rpm.Distro == "" {
@@ -161,7 +161,7 @@ signatures and no digests: only the transport vouches for what comes.
 ` + pullLong,
 		Example: `  corecheck kernels pull btfhub --from btfhub-archive --match 'ubuntu/20.04/*'
   corecheck kernels pull btfhub --from https://mirror.example/btfhub --arch arm64 --dry-run`,
-		Args: cobra.NoArgs,
+		Args: needsNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			hub.Arch, hub.Match = o.arch, o.match
 			return runPull(cmd, o, func(context.Context, source.ModuleFilter) (pull.Source, error) { return pull.NewBTFHub(hub) })
@@ -211,8 +211,8 @@ func runPull(cmd *cobra.Command, o pullOptions, open func(context.Context, sourc
 		return interrupted(ctx, err)
 	}
 	defer plan.Close()
-	if plan.Unsigned {
-		fmt.Fprintln(cmd.ErrOrStderr(), "note: the repository's lists are not signed, or no key was given: only the transport vouches for them")
+	if plan.Unsigned != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "note: "+plan.Unsigned)
 	}
 	if len(plan.Kernels) == 0 {
 		return errors.Join(append(slices.Clone(plan.Problems), withCode(exitUndecided,
@@ -369,7 +369,7 @@ func readHave(path string) (*haveKernels, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return h, nil
 	}
-	a, err := archive.Open(path)
+	a, err := kernels.OpenArchive(path)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ A ` + kernels.Grammar,
 		Example: `  corecheck kernels remove debian/12/x86_64/6.1.0-50-cloud-amd64
   corecheck kernels remove '<5.4' 'distro:fedora,arch:arm64'
   corecheck kernels remove --dry-run 'id:ubuntu/18.04/*'`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needsSome("kernel ID or selector"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKernelsRemove(cmd, o, dryRun, args)
 		},

@@ -27,7 +27,7 @@ it, its modules, and what is missing and why.
 ID is the kernel's ID, or the end of it from a slash on, such as the uname, where that is only one kernel's.`,
 		Example: `  corecheck kernels show debian/12/x86_64/6.1.0-50-cloud-amd64
   corecheck kernels show 6.1.0-50-cloud-amd64 -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: needsOne("kernel ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKernelsShow(cmd, o, output, args[0])
 		},

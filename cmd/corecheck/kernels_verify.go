@@ -55,7 +55,7 @@ func runKernelsVerify(cmd *cobra.Command, o archiveOptions, args []string) error
 		}
 	}
 	for _, path := range args {
-		a, err := archive.Open(path)
+		a, err := kernels.OpenArchive(path)
 		check(a, err)
 		if a != nil {
 			a.Close()

@@ -17,7 +17,7 @@ func newManCommand() *cobra.Command {
 		Short:   "Write manual pages",
 		Long:    "Write a manual page of section 1 for every command into DIR, which is made if it is not there.",
 		Example: "  corecheck man /usr/local/share/man/man1",
-		Args:    cobra.ExactArgs(1),
+		Args:    needsOne("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return writeMan(cmd.Root(), args[0])
 		},

@@ -44,7 +44,7 @@ one architecture, on those of others: name them, --kernels arch:arm64, and it is
   corecheck object /usr/sbin/opensnoop -o json
   corecheck object build/ --kernels '>=5.10,!7.0' --require-coverage
   corecheck object --needs tool.bpf.o`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needsSome("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneOf("--output", o.output, "table", "json"); err != nil {
 				return err

@@ -53,7 +53,7 @@ func newVersionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print version, commit, date and Go version",
 		Example: "  corecheck version",
-		Args:    cobra.NoArgs,
+		Args:    needsNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := readBuildInfo()
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)

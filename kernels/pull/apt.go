@@ -364,7 +364,8 @@ func (a *apt) readSuite(ctx context.Context, t *aptTarget) (packages []*debPacka
 	}
 	if len(r.archs) > 0 && !slices.Contains(r.archs, a.opt.Arch) {
 		return nil, read, &btfinfo.Error{File: r.name, Off: -1,
-			Msg: fmt.Sprintf("the suite has no architecture %q; it has %s", a.opt.Arch, strings.Join(r.archs, ", "))}
+			Msg:  fmt.Sprintf("the suite has no architecture %q; it has %s", a.opt.Arch, strings.Join(r.archs, ", ")),
+			Hint: "--suite names the suites to ask; Debian's security suites lack some architectures"}
 	}
 	indexes := []string{"Packages"}
 	if len(t.source.Components) > 0 {
@@ -413,7 +414,8 @@ func (a *apt) readRelease(ctx context.Context, t *aptTarget, dir string) (*relea
 	missing := err
 	name, data, err = get("Release")
 	if isNotThere(err) {
-		return nil, 0, &btfinfo.Error{File: public(&t.base.url), Off: -1, Msg: fmt.Sprintf("no suite %q there", t.source.Suite), Err: missing, Hint: hintOf(missing)}
+		return nil, 0, &btfinfo.Error{File: public(&t.base.url), Off: -1, Msg: fmt.Sprintf("no suite %q there", t.source.Suite), Err: missing,
+			Hint: "a suite is a folder below dists, such as bookworm or bookworm-security"}
 	}
 	if err != nil {
 		return nil, 0, err

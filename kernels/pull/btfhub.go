@@ -84,7 +84,10 @@ func NewBTFHub(opt BTFHubOptions) (Source, error) {
 
 // Plan finds the files. Their sizes are known of folders only.
 func (h *btfhub) Plan(ctx context.Context) (*Plan, error) {
-	plan := &Plan{client: h.client, Unsigned: true}
+	plan := &Plan{client: h.client}
+	if h.base.url.Scheme != "file" {
+		plan.Unsigned = "BTFHub has no signatures and no digests: only the transport vouches for what comes"
+	}
 	h.read = 0
 	var files []string
 	var err error

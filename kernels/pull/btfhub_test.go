@@ -102,7 +102,7 @@ func TestBTFHub(t *testing.T) {
 			for _, k := range p.Kernels {
 				ids = append(ids, k.ID)
 			}
-			if !slices.Equal(ids, tc.want) || !p.Unsigned {
+			if !slices.Equal(ids, tc.want) || (p.Unsigned == "") != (tc.opt.From == dir) {
 				t.Fatalf("kernels %q, want %q", ids, tc.want)
 			}
 			cacheDir := t.TempDir()

@@ -27,8 +27,8 @@ type Plan struct {
 	// Problems are suites and indexes that could not be read while others could.
 	Problems []error
 
-	// Unsigned: no signature was asked for, so that nothing but the transport vouches for the indexes.
-	Unsigned bool
+	// Unsigned is why nothing but the transport vouches for what comes; "" where something does.
+	Unsigned string
 
 	client *client
 }

@@ -177,7 +177,10 @@ func parseRepomd(name string, data []byte) (*repomdData, error) {
 
 // Plan reads the repositories' indexes.
 func (r *rpm) Plan(ctx context.Context) (*Plan, error) {
-	plan := &Plan{client: r.client, Unsigned: len(r.opt.Keys) == 0}
+	plan := &Plan{client: r.client}
+	if len(r.opt.Keys) == 0 {
+		plan.Unsigned = "no key was given (--key): only the transport vouches for the repository's lists"
+	}
 	var packages []*rpmPackage
 	for _, b := range r.bases {
 		found, n, err := r.readRepo(ctx, b)

@@ -276,11 +276,16 @@ func fileError(u *url.URL, err error) error {
 // hintOf is what to do about a failed transfer.
 func hintOf(err error) string {
 	var status *errStatus
+	var refused *net.OpError
 	switch {
 	case errors.As(err, &status) && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
 		return "credentials are read from the URI and, for apt, from its auth.conf"
 	case errors.As(err, &status) && status.code == http.StatusProxyAuthRequired:
 		return "the proxy wants credentials: http://USER:PASSWORD@HOST:PORT in http_proxy or apt's Acquire::http::Proxy"
+	case errors.As(err, &status) && status.code == http.StatusNotFound:
+		return "is the address right? what the index named before may be gone since"
+	case errors.As(err, &refused):
+		return "is the address right, and does it take a proxy? what was fetched is kept, and the next run goes on from there"
 	}
 	return ""
 }

@@ -249,9 +249,12 @@ func (g *group) identify(k *archive.Kernel, p *piece, opt *Options) error {
 	if opt.ID != "" {
 		parts := strings.Split(opt.ID, "/")
 		if len(parts) != 4 {
-			return &btfinfo.Error{File: g.name(), Off: -1, Msg: fmt.Sprintf("the ID %q has %d parts, want 4", opt.ID, len(parts)), Hint: "distro/release/arch/uname, as debian/12/x86_64/6.1.0-50-cloud-amd64"}
+			return &btfinfo.Error{File: g.name(), Off: -1, Msg: fmt.Sprintf("the ID %q has %d of 4 parts", opt.ID, len(parts)), Hint: "distro/release/arch/uname, as debian/12/x86_64/6.1.0-50-cloud-amd64"}
 		}
 		arch, known := kernels.Arch(parts[2])
+		if !known && parts[2] != "unknown" {
+			return &btfinfo.Error{File: g.name(), Off: -1, Msg: fmt.Sprintf("the ID %q has no architecture as its third part: %q", opt.ID, parts[2]), Hint: "some that are: x86_64, arm64, s390x, ppc64le, riscv64; or unknown"}
+		}
 		if known && k.Arch != "" && arch != k.Arch {
 			return &btfinfo.Error{File: g.name(), Off: -1, Msg: fmt.Sprintf("the kernel is of %s, the ID says %s", k.Arch, parts[2]), Hint: "correct the third part of the ID"}
 		}
