@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels"
@@ -261,7 +260,7 @@ func (r *reporter) suggest() {
 		one.Add(k)
 		v.Classes(one, func() { // of one that can't be read any more the hints stay as they are
 			target := newFacts(v).target()
-			target.All, target.Near = sync.OnceValue(v.Whole), near.of
+			target.EnumsWith, target.Near = v.EnumsWith, near.of
 			for _, s := range r.open[:n] {
 				r.improve(&s, target)
 			}

@@ -326,7 +326,7 @@ func (w *world) change(rng *rand.Rand) bool {
 	}
 	s := &w.types[composite]
 	m := &s.members[member]
-	switch rng.IntN(29) {
+	switch rng.IntN(30) {
 	case 0: // something in front
 		s.members = slices.Insert(s.members, rng.IntN(len(s.members)+1), worldMember{name: fmt.Sprint("pad", rng.IntN(4)), typ: w.named(btfinfo.KindInt, "long int")})
 	case 1:
@@ -413,6 +413,14 @@ func (w *world) change(rng *rand.Rand) bool {
 		e := &w.types[enum]
 		i := rng.IntN(len(e.values))
 		e.values = slices.Delete(e.values, i, i+1)
+	case 29: // an enumerator, into an enum without a name that a member is of
+		e := w.types[enum]
+		i := rng.IntN(len(e.values))
+		inner := w.add(worldType{kind: e.kind, home: -1, size: e.size, values: []btfinfo.Enumerator{e.values[i]}})
+		if rng.IntN(2) == 0 {
+			w.types[enum].values = slices.Delete(e.values, i, i+1)
+		}
+		w.types[composite].members = append(w.types[composite].members, worldMember{name: fmt.Sprint("kind", rng.IntN(3)), typ: inner})
 	case 17:
 		e := &w.types[enum]
 		e.values[rng.IntN(len(e.values))].Value += uint64(rng.IntN(3))

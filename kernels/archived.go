@@ -36,7 +36,6 @@ func FromArchive(a *archive.Archive, name string) []*Kernel {
 			}
 			return b.BTF, mods, nil
 		}
-		k.vmlinux = func() (*btfinfo.BTF, error) { return a.Vmlinux(i) }
 		if a.HasModules(i) {
 			k.facts = []string{"modules"}
 			_, _, all := a.Modules(i)
@@ -102,6 +101,10 @@ func (x archivedAsker) hasModules() bool           { return x.lens.AllModules() 
 func (x archivedAsker) hasModule(name string) bool { return x.lens.HasModule(name) }
 func (x archivedAsker) moduleNames() []string      { return x.lens.Modules() }
 func (x archivedAsker) anyTagged(tag string) bool  { return x.lens.AnyTagged(tag) }
+
+func (x archivedAsker) enumsWith(enumerator string, yield func(btfinfo.Type)) {
+	x.lens.EnumsWith(enumerator, yield)
+}
 
 func (x archivedAsker) tagged(t btfinfo.Type, tag string) bool { return x.lens.Tagged(t, tag) }
 

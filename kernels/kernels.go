@@ -31,11 +31,10 @@ type Kernel struct {
 	// NoBTF says why the kernel has no BTF, as a clause; "" where it has.
 	NoBTF string
 
-	facts   []string
-	load    func() (*btfinfo.BTF, []Module, error)
-	source  source                       // that answers for many kernels at once, nil where load is all that there is
-	index   int                          // in source
-	vmlinux func() (*btfinfo.BTF, error) // load without modules, where there is a source
+	facts  []string
+	load   func() (*btfinfo.BTF, []Module, error)
+	source source // that answers for many kernels at once, nil where load is all that there is
+	index  int    // in source
 }
 
 // Module is the split BTF of one module of a kernel.

@@ -159,3 +159,13 @@ func (a *looseAsker) names(kind btfinfo.Kind, yield func(name string)) {
 		}
 	}
 }
+
+func (a *looseAsker) enumsWith(_ string, yield func(btfinfo.Type)) {
+	a.narrow()
+	b := a.vmlinux
+	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
+		if t := b.Type(id); t.Kind().IsEnum() {
+			yield(t)
+		}
+	}
+}

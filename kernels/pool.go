@@ -65,6 +65,7 @@ type asker interface {
 	tagged(t btfinfo.Type, tag string) bool
 	anyTagged(tag string) bool
 	names(kind btfinfo.Kind, yield func(name string))
+	enumsWith(enumerator string, yield func(btfinfo.Type))
 }
 
 // readError is the panic of an asker in the midst of a read; Classes turns it into the error of a kernel.
@@ -297,18 +298,10 @@ func (v *View) Depend(set Set) { v.frame.set.And(set) }
 // BTF is vmlinux's. Reads through it are recorded. It is this representative's: nothing of it may be kept beyond ask.
 func (v *View) BTF() *btfinfo.BTF { return v.asker().btf() }
 
-// Whole is vmlinux with all of its types, for what has to look at each. It is read for this kernel alone, and for an archive's
-// kernel put together first; BTF serves wherever a name is known.
-func (v *View) Whole() *btfinfo.BTF {
-	v.alone()
-	if a, ok := v.asker().(*looseAsker); ok {
-		return a.vmlinux
-	}
-	b, err := v.Kernel().vmlinux()
-	if err != nil {
-		panic(&readError{err})
-	}
-	return b
+// EnumsWith calls yield with vmlinux's enums that have an enumerator of this name, and perhaps with others. Those without a name
+// are among them.
+func (v *View) EnumsWith(enumerator string, yield func(t btfinfo.Type)) {
+	v.asker().enumsWith(enumerator, yield)
 }
 
 // Names calls yield with the names that types of this kind may have in vmlinux, and perhaps with others: those of all kernels
@@ -329,15 +322,10 @@ func (v *View) HasModule(name string) bool { return v.asker().hasModule(name) }
 
 // Modules names the modules of which the BTF is there. It is read for this kernel alone.
 func (v *View) Modules() []string {
-	v.alone()
-	return v.asker().moduleNames()
-}
-
-// alone records that the answer holds for the representative only.
-func (v *View) alone() {
 	self := NewSet(len(v.pool.kernels))
 	self.Add(v.cur)
 	v.Depend(self)
+	return v.asker().moduleNames()
 }
 
 // HasPrefix tells whether vmlinux has a type of this kind whose name starts with prefix, which has no '*' or '?'.

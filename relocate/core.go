@@ -11,18 +11,26 @@ type Target struct {
 	ModuleTypes func(name string, yield func(module string, t btfinfo.Type) bool)
 	// PointerSize is what the function of that name says of Vmlinux; 0: it is called.
 	PointerSize uint32
-	// All and Near, where they are set, help (*Resolver).Suggest with a Vmlinux that only has the types that were looked up.
-	// All returns it with all of its types. Near returns names that are near want (see the function of that name) and that
-	// types of the kind may have; each is looked up before it is believed.
-	All  func() *btfinfo.BTF
-	Near func(kind btfinfo.Kind, want string) []string
+	// EnumsWith and Near, where they are set, help (*Resolver).Suggest with a Vmlinux that only has the types that were looked
+	// up. EnumsWith calls yield with Vmlinux's enums, those without a name included, that have an enumerator of this name, and
+	// perhaps with others. Near returns names that are near want (see the function of that name) and that types of the kind
+	// may have; each is looked up before it is believed.
+	EnumsWith func(enumerator string, yield func(btfinfo.Type))
+	Near      func(kind btfinfo.Kind, want string) []string
 }
 
-func (t *Target) all() *btfinfo.BTF {
-	if t.All != nil {
-		return t.All()
+// enumsWith yields Vmlinux's enums, at least those that have an enumerator of this name.
+func (t *Target) enumsWith(enumerator string, yield func(btfinfo.Type)) {
+	if t.EnumsWith != nil {
+		t.EnumsWith(enumerator, yield)
+		return
 	}
-	return t.Vmlinux
+	b := t.Vmlinux
+	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
+		if t := b.Type(id); t.Kind().IsEnum() {
+			yield(t)
+		}
+	}
 }
 
 // moduleTypes yields the modules' own types of an essential name.

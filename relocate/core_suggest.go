@@ -26,8 +26,8 @@ type guess struct {
 
 // Suggest looks for what a record that found nothing may have meant: a member of a similar name, or one that moved into
 // a struct that the old one embeds or points to; a similar or moved enumerator; a type of a similar name. The result is
-// sorted, best first, and empty where nothing is near. It reads the whole kernel (Target.All) for types and enumerators,
-// which takes milliseconds, and does not touch the candidate cache.
+// sorted, best first, and empty where nothing is near. For types and enumerators it looks through the whole kernel, which
+// takes milliseconds, and it does not touch the candidate cache.
 func (r *Resolver) Suggest(relo *Relo) []Suggestion {
 	spec, bad := r.obj.spec(relo)
 	if bad.reason != ReasonNone || relo.Kind == TypeIDLocal || spec.EssentialName() == "" {
@@ -39,7 +39,7 @@ func (r *Resolver) Suggest(relo *Relo) []Suggestion {
 	case len(cands) == 0:
 		all = suggestTypes(spec, r.target)
 	case spec.Kind.IsEnumval():
-		all = suggestEnumerators(spec, r.target.all())
+		all = suggestEnumerators(spec, r.target)
 	case spec.Kind.IsField():
 		all = r.suggestMembers(spec, cands)
 	}
@@ -94,31 +94,34 @@ func suggestTypes(spec *Spec, target *Target) (all []guess) {
 }
 
 // suggestEnumerators finds the enumerator in other enums, and similar ones in the right one.
-func suggestEnumerators(spec *Spec, b *btfinfo.BTF) (all []guess) {
-	want := btfinfo.EssentialName(spec.Steps[0].Name)
+func suggestEnumerators(spec *Spec, target *Target) (all []guess) {
+	b, want := target.Vmlinux, btfinfo.EssentialName(spec.Steps[0].Name)
 	own := make(map[btfinfo.ID]bool)
 	b.OwnEssential(spec.EssentialName(), func(t btfinfo.Type) bool {
-		if coreKinds(t.Kind(), spec.RootKind()) {
-			own[b.Skip(t.ID()).ID()] = true
+		enum := b.Skip(t.ID())
+		if !coreKinds(t.Kind(), spec.RootKind()) || !enum.Kind().IsEnum() || own[enum.ID()] {
+			return true
+		}
+		own[enum.ID()] = true
+		for i := range enum.Vlen() {
+			name := btfinfo.EssentialName(enum.Enumerator(i).Name)
+			if d, ok := near(want, name); ok && name != want {
+				all = append(all, guess{Suggestion{typeString(b, enum.ID()) + "." + name, "similar name"}, 1 + d})
+			}
 		}
 		return true
 	})
-	for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
-		t := b.Type(id)
-		if !t.Kind().IsEnum() {
-			continue
+	target.enumsWith(want, func(t btfinfo.Type) {
+		if own[t.ID()] {
+			return
 		}
-		for i, n := 0, t.Vlen(); i < n; i++ {
-			name := btfinfo.EssentialName(t.Enumerator(i).Name)
-			if !own[id] {
-				if name == want {
-					all = append(all, guess{Suggestion{typeString(b, id) + "." + name, "in another enum"}, 1})
-				}
-			} else if d, ok := near(want, name); ok && name != want {
-				all = append(all, guess{Suggestion{typeString(b, id) + "." + name, "similar name"}, 1 + d})
+		for i := range t.Vlen() {
+			if btfinfo.EssentialName(t.Enumerator(i).Name) == want {
+				all = append(all, guess{Suggestion{typeString(b, t.ID()) + "." + want, "in another enum"}, 1})
+				break // another would say the same
 			}
 		}
-	}
+	})
 	return all
 }
 

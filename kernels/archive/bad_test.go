@@ -226,7 +226,7 @@ func lensAll(a *Archive) (err error) {
 			l.ModuleTypes(name, func(_ string, t btfinfo.Type) bool { return walk(t) })
 			l.HasLike(btfinfo.KindFunc, name+"*", name, true, func(string) bool { return false })
 		}
-		l.Each([]btfinfo.Kind{btfinfo.KindEnum, btfinfo.KindEnum64}, func(string) bool { return true }, func(btfinfo.Type) {})
+		l.EnumsWith("", func(btfinfo.Type) {}) // all of them
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"math/bits"
@@ -205,6 +206,7 @@ type Lens struct {
 	words   [maxNesting + 2][]uint32    // that are being put together, by depth
 	absent  map[string]Bitmap           // by module or tag: kernels without it
 	essence map[essenceKey][]*lensEntry // entries by essential name
+	with    map[string][]int            // parts of definitions by what is in them
 }
 
 type essenceKey struct {
@@ -248,7 +250,8 @@ type place struct {
 type alt struct {
 	set     Bitmap
 	variant int
-	at      uint32 // in the Lazy, plus 1; 0: not put there yet
+	at      uint32     // in the Lazy, plus 1; 0: not put there yet
+	id      btfinfo.ID // of one without a name; 0: none yet
 }
 
 type slotKey struct {
@@ -276,7 +279,7 @@ type moduleSlot struct {
 func (j *Join) NewLens(narrow func(Bitmap), fail func(error)) *Lens {
 	l := &Lens{j: j, narrow: narrow, fail: fail, entries: make(map[entryName]*lensEntry), slotIDs: make(map[slotKey]uint32), slotOf: make(map[btfinfo.ID]uint32),
 		strings: make(map[*block][]uint32), tags: make(map[uint32][]lensTag), liked: make(map[likeKey]Bitmap), homes: make([]Bitmap, len(j.a.homes)),
-		absent: make(map[string]Bitmap), essence: make(map[essenceKey][]*lensEntry)}
+		absent: make(map[string]Bitmap), essence: make(map[essenceKey][]*lensEntry), with: make(map[string][]int)}
 	l.lazy = btfinfo.NewLazy(l)
 	return l
 }
@@ -633,46 +636,87 @@ func (l *Lens) HasLike(kind btfinfo.Kind, pattern, prefix string, modules bool, 
 	return false
 }
 
-// Each calls yield with vmlinux's types of these kinds for which named is true of the name, those without a name included,
-// by class and name. It reads every part of their classes.
-func (l *Lens) Each(kinds []btfinfo.Kind, named func(name string) bool, yield func(btfinfo.Type)) {
+// EnumsWith calls yield with vmlinux's enums that have an enumerator of this name, and perhaps with others. Those without a name
+// are among them, also where they stand in another type. It looks through all parts for the name, once.
+func (l *Lens) EnumsWith(enumerator string, yield func(btfinfo.Type)) {
 	l.narrow(l.j.all)
-	for c := range numClasses {
-		if !wanted(c, kinds) {
-			continue
-		}
-		for i := l.j.a.start[c]; i < l.j.a.start[c]+len(l.j.a.firsts[c]); i++ {
-			b, err := l.j.a.block(i)
+	for _, i := range l.blocksWith(enumerator) {
+		b, err := l.j.a.block(i)
+		l.check(err)
+		for n := range b.entries {
+			x, err := l.load(b, &b.entries[n])
 			l.check(err)
-			for n := range b.entries {
-				e := &b.entries[n]
-				if !slices.Contains(kinds, e.kind) || !named(e.name) {
-					continue
-				}
-				x, err := l.load(b, e)
-				l.check(err)
-				for p := range x.places {
-					switch {
-					case x.places[p].home != 0:
-					case e.name != "":
-						if l.alt(&x.places[p], 0) >= 0 {
-							yield(l.typeAt(x, p))
+			for p := range x.places {
+				switch {
+				case x.places[p].home != 0:
+				case x.name != "":
+					if l.alt(&x.places[p], 0) >= 0 {
+						l.enumsIn(l.typeAt(x, p), yield)
+					}
+				default:
+					// Types without a name share their place.
+					for q := range x.places[p].alts {
+						alt := &x.places[p].alts[q]
+						if !has(alt.set, l.cur) {
+							l.narrow(l.j.without(alt.set))
+							continue
 						}
-					default:
-						// Types without a name share their place.
-						for _, alt := range x.places[p].alts {
-							if !has(alt.set, l.cur) {
-								l.narrow(l.j.without(alt.set))
-								continue
-							}
-							l.narrow(alt.set)
-							yield(l.lazy.BTF().Type(l.lazy.Type(l.put(x, 0, 0, alt.variant))))
+						l.narrow(alt.set)
+						if alt.id == 0 {
+							alt.id = l.lazy.Type(l.put(x, 0, 0, alt.variant))
 						}
+						l.enumsIn(l.lazy.BTF().Type(alt.id), yield)
 					}
 				}
 			}
 		}
 	}
+}
+
+// enumsIn calls yield with the type, if it is an enum, and with those without a name in it.
+func (l *Lens) enumsIn(t btfinfo.Type, yield func(btfinfo.Type)) {
+	in := func(id btfinfo.ID) {
+		if _, named := l.slotOf[id]; !named && id != 0 {
+			l.enumsIn(l.lazy.BTF().Type(id), yield)
+		}
+	}
+	switch t.Kind() {
+	case btfinfo.KindEnum, btfinfo.KindEnum64:
+		yield(t)
+	case btfinfo.KindStruct, btfinfo.KindUnion:
+		for i := range t.Vlen() {
+			in(t.Member(i).Type)
+		}
+	case btfinfo.KindFuncProto:
+		in(t.Ref())
+		for i := range t.Vlen() {
+			in(t.Param(i).Type)
+		}
+	case btfinfo.KindArray:
+		in(t.Array().Elem)
+		in(t.Array().Index)
+	case btfinfo.KindPtr, btfinfo.KindConst, btfinfo.KindVolatile, btfinfo.KindRestrict, btfinfo.KindTypeTag, btfinfo.KindTypedef,
+		btfinfo.KindFunc, btfinfo.KindVar:
+		in(t.Ref())
+	}
+}
+
+// blocksWith lists the parts of definitions in which a string occurs, be it as part of another.
+func (l *Lens) blocksWith(text string) []int {
+	list, ok := l.with[text]
+	if !ok {
+		var raw []byte
+		for i, p := range l.j.a.parts[sectDefs] {
+			var err error
+			raw, err = l.j.a.readTo(raw[:0], sectDefs, p)
+			l.check(err)
+			if bytes.Contains(raw, []byte(text)) {
+				list = append(list, i)
+			}
+		}
+		l.with[text] = list
+	}
+	return list
 }
 
 // put writes the words of a definition, and of the types without names in it, and returns where they are.

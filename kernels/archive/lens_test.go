@@ -189,44 +189,36 @@ func tagged(name, tag string) read {
 	}}
 }
 
-// each reads all types of two kinds of which the name starts with something.
-func each(prefix string) read {
-	kinds := []btfinfo.Kind{btfinfo.KindEnum, btfinfo.KindStruct}
-	fits := func(name string) bool { return strings.HasPrefix(name, prefix) }
-	joined := func(list []string) string {
+// enumsWith reads all enums that have an enumerator of a name: every one of them in BTF, those in other types included.
+func enumsWith(name string) read {
+	list := func(b *btfinfo.BTF, types func(yield func(btfinfo.Type))) string {
+		var list []string
+		types(func(t btfinfo.Type) {
+			for i := range t.Vlen() {
+				if t.Enumerator(i).Name == name {
+					var s strings.Builder
+					shown(&s, b, t.ID(), 1)
+					list = append(list, s.String())
+					break
+				}
+			}
+		})
 		slices.Sort(list)
 		return strings.Join(slices.Compact(list), "\n") // of types without a name one of each is kept
 	}
-	return read{"each " + prefix, func(l *Lens) string {
-		var list []string
-		l.Each(kinds, fits, func(t btfinfo.Type) {
-			var s strings.Builder
-			shown(&s, l.BTF(), t.ID(), 1)
-			list = append(list, s.String())
-		})
-		return joined(list)
+	return read{"enums with " + name, func(l *Lens) string {
+		return list(l.BTF(), func(yield func(btfinfo.Type)) { l.EnumsWith(name, yield) })
 	}, func(b *Build) string {
-		var list []string
-		var r renderer
-		if b.BTF != nil {
-			roots := r.everything(b.BTF)
-			for id := b.BTF.FirstID(); int(id) < b.BTF.NumTypes(); id++ {
-				t := b.BTF.Type(id)
-				if !slices.Contains(kinds, t.Kind()) || !fits(t.Name()) {
-					continue
-				}
-				if t.Name() == "" {
-					var s strings.Builder
-					if r.body(&s, b.BTF, id); !slices.Contains(roots[t.Kind().String()+" "], s.String()) {
-						continue // is in another type
-					}
-				}
-				var s strings.Builder
-				shown(&s, b.BTF, id, 1)
-				list = append(list, s.String())
-			}
+		if b.BTF == nil {
+			return ""
 		}
-		return joined(list)
+		return list(b.BTF, func(yield func(btfinfo.Type)) {
+			for id := b.BTF.FirstID(); int(id) < b.BTF.NumTypes(); id++ {
+				if t := b.BTF.Type(id); t.Kind().IsEnum() {
+					yield(t)
+				}
+			}
+		})
 	}}
 }
 
@@ -262,7 +254,7 @@ func randomRead(rng *rand.Rand, names []string) read {
 	case 6:
 		return like(kind, name[:rng.IntN(len(name)+1)], rng.IntN(2) == 0)
 	case 7:
-		return each(name[:rng.IntN(min(len(name)+1, 3))])
+		return enumsWith(pickName(rng, []string{"A", "NEXT", "LEN", "X1", "NONE"}))
 	case 8:
 		return tagged(name, pickName(rng, []string{"bpf_kfunc", "bpf_fastcall", "tag", "none"}))
 	}
