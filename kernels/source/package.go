@@ -122,7 +122,7 @@ func walkTar(c *collector, r io.Reader) error {
 		link := ""
 		switch h.Typeflag {
 		case tar.TypeReg:
-			if h.PAXRecords["GNU.sparse.major"] != "" {
+			if isSparse(h) {
 				continue // stored in pieces; nothing that makes packages makes holes
 			}
 		case tar.TypeSymlink, tar.TypeLink:
@@ -138,6 +138,16 @@ func walkTar(c *collector, r io.Reader) error {
 			return tarErr(err, n)
 		}
 	}
+}
+
+// isSparse tells a file with holes. Formats before 1.0 need not tell their version: archive/tar takes a map for one.
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // walkCpio hands the files of an RPM package's archive to the collector, until it has what it wants.

@@ -209,6 +209,7 @@ func (h *rpmHeader) files() ([]rpmFile, error) {
 	}
 	files := make([]rpmFile, len(names))
 	last, shared := map[uint32]int{}, map[uint32]int{}
+	total := 0 // bytes of all paths
 	for i, name := range names {
 		d := column[0][i]
 		if d >= uint64(len(dirs)) {
@@ -216,6 +217,9 @@ func (h *rpmHeader) files() ([]rpmFile, error) {
 		}
 		if len(dirs[d])+len(name) > maxPath {
 			return nil, h.bad(rpmBaseNames, "the path of file %d has %d bytes, the limit is %d", i, len(dirs[d])+len(name), maxPath)
+		}
+		if total += len(dirs[d]) + len(name); total > maxMetadata {
+			return nil, h.bad(rpmBaseNames, "the paths of the files up to %d have more than %d bytes, the limit", i, maxMetadata)
 		}
 		f := &files[i]
 		*f = rpmFile{path: dirs[d] + name, size: int64(column[4][i]), mode: uint32(column[1][i]), ghost: column[2][i]&rpmGhost != 0}
