@@ -452,7 +452,8 @@ func (w *world) change(rng *rand.Rand) bool {
 	case 24:
 		w.types[fun].vlen = rng.IntN(2)
 	case 25: // a tag of another kind, and one on a member
-		w.add(worldType{kind: btfinfo.KindDeclTag, name: "other", home: s.home, to: composite, extra: uint32(rng.IntN(2)) - 1})
+		name := []string{"other", "bpf_kfunc"}[rng.IntN(2)]
+		w.add(worldType{kind: btfinfo.KindDeclTag, name: name, home: s.home, to: composite, extra: uint32(rng.IntN(2)) - 1})
 	case 26: // 32 bits, or 64 again
 		for i := range w.types {
 			// All at once: which of several says what a pointer has depends on ids, which an archive does not keep.

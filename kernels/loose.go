@@ -126,7 +126,8 @@ func (a *looseAsker) anyTagged(tag string) bool {
 	return false
 }
 
-// bearers finds the types that have a tag: in one walk through all types, since tags point to what they are on.
+// bearers finds the types that have a tag, on themselves (true) or on parts only: in one walk through all types, since tags
+// point to what they are on.
 func (a *looseAsker) bearers(tag string) map[taggedType]bool {
 	if m, ok := a.tags[tag]; ok {
 		return m
@@ -134,8 +135,9 @@ func (a *looseAsker) bearers(tag string) map[taggedType]bool {
 	m := make(map[taggedType]bool)
 	collect := func(b *btfinfo.BTF) {
 		for id := b.FirstID(); int(id) < b.NumTypes(); id++ {
-			if t := b.Type(id); t.Kind() == btfinfo.KindDeclTag && t.Name() == tag && t.Component() == -1 {
-				m[taggedType{b, t.Ref()}] = true
+			if t := b.Type(id); t.Kind() == btfinfo.KindDeclTag && t.Name() == tag {
+				at := taggedType{b, t.Ref()}
+				m[at] = m[at] || t.Component() == -1
 			}
 		}
 	}

@@ -82,11 +82,13 @@ type metaSets struct {
 func NewPool(ks []*Kernel) *Pool {
 	p := &Pool{kernels: ks, partOf: make([]int32, len(ks)), meta: make(map[string]*metaSets)}
 	index := make(map[source]int32)
+	seen := make(map[*Kernel]bool, len(ks))
 	for i, k := range ks {
 		src := k.source
-		if src == nil {
-			src = loose{}
+		if src == nil || seen[k] {
+			src = loose{} // a source answers for each of its kernels once
 		}
+		seen[k] = true
 		n, ok := index[src]
 		if !ok {
 			n = int32(len(p.parts))
