@@ -326,6 +326,7 @@ func (a *apt) Plan(ctx context.Context) (*Plan, error) {
 	// In the order of the configuration, whichever came first.
 	var packages []*debPackage
 	var first error
+	lacking := 0 // suites without the architecture
 	for i, r := range results {
 		plan.IndexBytes += r.read
 		switch {
@@ -333,17 +334,26 @@ func (a *apt) Plan(ctx context.Context) (*Plan, error) {
 			packages = append(packages, r.packages...)
 		case a.targets[i].required:
 			return nil, r.err
+		case errors.As(r.err, new(*errNoArch)):
+			lacking++ // as apt does: Debian's security suites have fewer architectures than the others
+			first = cmp.Or(first, r.err)
 		default:
 			plan.Problems = append(plan.Problems, r.err)
 			first = cmp.Or(first, r.err)
 		}
 	}
-	if len(plan.Problems) == len(a.targets) {
+	if len(plan.Problems)+lacking == len(a.targets) {
 		return nil, first
 	}
 	plan.Kernels = a.kernels(packages)
 	return plan, nil
 }
+
+// errNoArch is a suite that lacks the architecture that is wanted.
+type errNoArch struct{ err *btfinfo.Error }
+
+func (e *errNoArch) Error() string { return e.err.Error() }
+func (e *errNoArch) Unwrap() error { return e.err }
 
 // readSuite reads a suite's Release file and its lists of packages, and returns those that may belong to kernels.
 func (a *apt) readSuite(ctx context.Context, t *aptTarget) (packages []*debPackage, read int64, err error) {
@@ -363,9 +373,9 @@ func (a *apt) readSuite(ctx context.Context, t *aptTarget) (packages []*debPacka
 		return nil, read, err
 	}
 	if len(r.archs) > 0 && !slices.Contains(r.archs, a.opt.Arch) {
-		return nil, read, &btfinfo.Error{File: r.name, Off: -1,
+		return nil, read, &errNoArch{&btfinfo.Error{File: r.name, Off: -1,
 			Msg:  fmt.Sprintf("the suite has no architecture %q; it has %s", a.opt.Arch, strings.Join(r.archs, ", ")),
-			Hint: "--suite names the suites to ask; Debian's security suites lack some architectures"}
+			Hint: "--arch takes Debian's words for architectures, such as amd64; some suites lack some"}}
 	}
 	indexes := []string{"Packages"}
 	if len(t.source.Components) > 0 {

@@ -713,6 +713,18 @@ func TestConfiguredSuites(t *testing.T) {
 	if err != nil || len(p.Problems) != 2 || !slices.Equal(describe(p), []string{"debian/12 linux-image-6.1.0-1-amd64 6.1.1-1"}) {
 		t.Errorf("all: %v, %v", p, err)
 	}
+	// One without the architecture says nothing where others have it, as long as nobody asked for it by name.
+	security.editRelease = func(text []byte) []byte {
+		return bytes.Replace(text, []byte("Architectures: amd64 "), []byte("Architectures: "), 1)
+	}
+	security.suite, security.codename, security.version = "bookworm-security", "bookworm-security", "12"
+	security.put(t, m, "security")
+	if p, err = plan(); err != nil || len(p.Problems) != 1 || len(p.Kernels) != 1 {
+		t.Errorf("an architecture that one suite lacks: %v, %v", p, err)
+	}
+	if _, err = plan("bookworm", "bookworm-security"); err == nil || !strings.Contains(err.Error(), `the suite has no architecture "amd64"`) {
+		t.Errorf("error %v", err)
+	}
 	// A suite that the configuration lacks is asked of the repository that would have it.
 	if p, err = plan("trixie", "trixie-security"); err != nil || !slices.Equal(describe(p), []string{
 		"debian/13 linux-image-6.1.0-2-amd64 6.1.2-1", "debian/13 linux-image-6.12.1+deb13-amd64 6.12.1-1"}) {
