@@ -221,7 +221,7 @@ func (f *facts) final(needBTF bool) bool {
 }
 
 // inNoVmlinux ends the messages of findings that wait for what other kernels have: see reference.settle.
-const inNoVmlinux = " is in no vmlinux that corecheck knows; a module may have it, and there is no module BTF of this kernel"
+const inNoVmlinux = " is in no vmlinux that corecheck knows; a module may have it, and not all modules of this kernel are known"
 
 // builtName is a name that vmlinux may have.
 type builtName struct {

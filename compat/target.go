@@ -29,12 +29,12 @@ func (c *check) missingTarget(n *relocate.Need, name, btfName string, kind btfin
 	if sec.Module != "" && sec.Module != "vmlinux" {
 		c.report(n, raw{stage: st, verdict: Unknown,
 			message: what + " is asked of module " + sec.Module + ", and there is no module BTF of this kernel",
-			hint:    "check a running system that has the module with --host"})
+			hint:    "add the kernel with its modules (corecheck kernels add), or check a running system that has the module with --host"})
 		return
 	}
 	c.report(n, raw{stage: st, verdict: Unknown,
 		message: what + inNoVmlinux,
-		hint:    "check the spelling; if a module has it, check a running system that has the module loaded with --host",
+		hint:    "check the spelling; if a module has it, add the kernel with its modules (corecheck kernels add), or check a running system that has it loaded with --host",
 		pending: builtName{kind, btfName},
 		settled: &gone,
 	})
