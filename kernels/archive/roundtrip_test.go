@@ -146,7 +146,8 @@ func embeddedKernels(t testing.TB, at ...int) []*Build {
 	return out
 }
 
-// TestRoundTripEmbedded puts each embedded kernel together and into another archive, which has to be the same in the end.
+// TestRoundTripEmbedded puts embedded kernels together and into another archive, which has to be the same in the end as one that
+// they are merged into. Every third is taken, which gives some of each series: all of them take two cores most of a minute.
 func TestRoundTripEmbedded(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -154,11 +155,16 @@ func TestRoundTripEmbedded(t *testing.T) {
 	}
 	a := embeddedArchive(t)
 	w := NewWriter()
+	const every = 3
+	taken := make(map[string]bool)
+	for i := 0; i < a.Len(); i += every {
+		taken[a.Kernel(i).ID] = true
+	}
 	var mu sync.Mutex // of w
 	var wg sync.WaitGroup
 	for first := range 2 {
 		wg.Go(func() {
-			for i := first; i < a.Len(); i += 2 {
+			for i := every * first; i < a.Len(); i += 2 * every {
 				b, err := a.Build(i)
 				if err != nil {
 					t.Error(err)
@@ -177,7 +183,7 @@ func TestRoundTripEmbedded(t *testing.T) {
 	if wg.Wait(); t.Failed() {
 		return
 	}
-	for i := 0; i < a.Len(); i += 9 { // bpftool takes most of a second for each
+	for i := 0; i < a.Len(); i += 5 * every { // bpftool takes most of a second for each
 		bpftoolReads(t, a, i, t.TempDir())
 	}
 	got, err := w.Encode(nil)
@@ -185,7 +191,7 @@ func TestRoundTripEmbedded(t *testing.T) {
 		t.Fatal(err)
 	}
 	merged := NewWriter()
-	if err := merged.Merge(a); err != nil {
+	if err := merged.MergeOnly(a, func(k *Kernel) bool { return taken[k.ID] }); err != nil {
 		t.Fatal(err)
 	}
 	want, err := merged.Encode(nil)
@@ -194,9 +200,6 @@ func TestRoundTripEmbedded(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("what was exported makes another archive: %d bytes, want %d", len(got), len(want))
-	}
-	if int64(len(want)) != a.Size() {
-		t.Logf("the embedded archive has %d bytes, written now %d: made by another encoder", a.Size(), len(want))
 	}
 }
 
