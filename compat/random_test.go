@@ -68,7 +68,7 @@ func newCase(t testing.TB, rng *rand.Rand, release string, all []*relocate.Objec
 		k.ModulesPartial = len(mods) > 0 && !w.looked
 		c.whole = append(c.whole, k)
 		b := &archive.Build{Kernel: archive.Kernel{ID: id, Distro: k.Distro, Release: k.Release, Arch: k.Arch, Uname: k.Uname}, BTF: btf,
-			ModulesRead: len(mods) > 0, AllModules: len(mods) > 0 && w.looked}
+			ModulesRead: len(mods) > 0 || w.looked, AllModules: w.looked}
 		if !version.IsZero() {
 			b.Version, b.VersionFrom = version.String(), string(kernels.FromPackage)
 		}

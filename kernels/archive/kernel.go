@@ -60,6 +60,7 @@ type Build struct {
 	// ModulesRead: the kernel's modules were looked at, so that Modules is all that there is of those that were wanted.
 	// false where only vmlinux was at hand.
 	ModulesRead bool
-	// AllModules: Modules is all that there is. What neither vmlinux nor these have is then not in the kernel.
+	// AllModules: Modules is all that there is. What neither vmlinux nor these have is then not in the kernel, unless Modules is
+	// empty: modules without BTF may have it.
 	AllModules bool
 }

@@ -537,9 +537,20 @@ func (l *Lens) HasBTF() bool {
 	return l.either("btf", func() Bitmap { return l.having(func(r *kernelRecord) bool { return r.hasBTF }) })
 }
 
-// AllModules tells whether the BTF of all of the current kernel's modules is in the archive.
+// AllModules tells whether the BTF of all of the current kernel's modules is in the archive. Of a kernel of which no module has
+// BTF it is not: what is in these is not known.
 func (l *Lens) AllModules() bool {
-	return l.either("modules", func() Bitmap { return l.having(func(r *kernelRecord) bool { return r.allModules }) })
+	return l.either("modules", func() Bitmap {
+		some := make(Bitmap, l.j.n)
+		for _, h := range l.j.a.homes[1:] {
+			or(some, l.j.bitmap(h.set))
+		}
+		all := l.having(func(r *kernelRecord) bool { return r.allModules })
+		for i := range all {
+			all[i] &= some[i]
+		}
+		return all
+	})
 }
 
 // HasModule tells whether the BTF of this module of the current kernel is in the archive.
@@ -691,6 +702,10 @@ func (l *Lens) enumsIn(t btfinfo.Type, yield func(btfinfo.Type)) {
 		in(t.Ref())
 		for i := range t.Vlen() {
 			in(t.Param(i).Type)
+		}
+	case btfinfo.KindDatasec:
+		for i := range t.Vlen() {
+			in(t.Var(i).Type)
 		}
 	case btfinfo.KindArray:
 		in(t.Array().Elem)

@@ -226,7 +226,7 @@ func facts(module string) read {
 	return read{"facts, module " + module, func(l *Lens) string {
 		return fmt.Sprint(l.HasBTF(), l.AllModules(), l.HasModule(module))
 	}, func(b *Build) string {
-		return fmt.Sprint(b.BTF != nil, b.AllModules, slices.ContainsFunc(b.Modules, func(m Module) bool { return m.Name == module }))
+		return fmt.Sprint(b.BTF != nil, b.AllModules && len(b.Modules) > 0, slices.ContainsFunc(b.Modules, func(m Module) bool { return m.Name == module }))
 	}}
 }
 
