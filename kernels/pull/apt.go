@@ -401,6 +401,9 @@ func (a *apt) readRelease(ctx context.Context, t *aptTarget, dir string) (*relea
 	if err != nil {
 		return nil, 0, err
 	}
+	if !a.opt.AllowExpired {
+		rings = current(rings, a.opt.Now)
+	}
 	get := func(name string) (string, []byte, error) {
 		u, err := t.base.join(dir + "/" + name)
 		if err != nil {

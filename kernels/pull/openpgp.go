@@ -27,6 +27,7 @@ type keyring struct {
 	name string // of the file
 	keys openpgp.EntityList
 	err  error // why an optional one can't be read
+	late int   // keys that were left out: they have expired, or were revoked
 }
 
 // readKeyring reads a file of public keys, binary (.gpg) or armored (.asc): which of both tells the content.
@@ -151,6 +152,33 @@ func only(rings []keyring, fingerprints []string) []keyring {
 	return out
 }
 
+// current leaves out keys and subkeys that have expired or were revoked by now, as gpgv does for apt (EXPKEYSIG, REVKEYSIG): who
+// has such a key can date a signature back to when it was good, which is all that the library asks for.
+func current(rings []keyring, now time.Time) []keyring {
+	late := func(err error) bool {
+		return errors.Is(err, pgperrors.ErrKeyExpired) || errors.Is(err, pgperrors.ErrKeyRevoked)
+	}
+	config := &packet.Config{Time: func() time.Time { return now }}
+	out := slices.Clone(rings)
+	for i := range out {
+		out[i].keys = nil
+		for _, e := range rings[i].keys {
+			if _, err := e.VerifyPrimaryKey(now, config); late(err) {
+				out[i].late++
+				continue
+			}
+			c := *e
+			c.Subkeys = slices.DeleteFunc(slices.Clone(e.Subkeys), func(s openpgp.Subkey) bool {
+				_, err := s.Verify(now, config)
+				return late(err)
+			})
+			out[i].late += len(e.Subkeys) - len(c.Subkeys)
+			out[i].keys = append(out[i].keys, &c)
+		}
+	}
+	return out
+}
+
 func hasFingerprint(e *openpgp.Entity, fingerprint string) bool {
 	want := strings.ToUpper(strings.TrimSuffix(fingerprint, "!"))
 	if fmt.Sprintf("%X", e.PrimaryKey.Fingerprint) == want {
@@ -251,6 +279,10 @@ func names(rings []keyring) string {
 		}
 		if r.err != nil {
 			s = append(s, r.name+", which can't be read")
+			continue
+		}
+		if r.late > 0 {
+			s = append(s, fmt.Sprintf("%s, expired or revoked keys in it: %d", r.name, r.late))
 			continue
 		}
 		s = append(s, r.name)
