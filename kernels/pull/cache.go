@@ -257,7 +257,8 @@ func (c *cache) present(ctx context.Context, final string, f *file) (*cached, er
 // lockPart opens the part file and takes it for this process; where another one has it, it waits.
 func lockPart(ctx context.Context, name string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+		// In a folder that others can write to a link could lead to any file of ours, which would be emptied and written over.
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o644)
 		if err != nil {
 			return nil, err
 		}
@@ -326,6 +327,9 @@ func (p *partFile) restart(validator string) error {
 	}
 	p.sum = newSum(p.want)
 	if p.p.validator != validator {
+		if err := os.Remove(p.of); err != nil && !errors.Is(err, os.ErrNotExist) { // rather than to write through a link
+			return err
+		}
 		if err := os.WriteFile(p.of, []byte(validator), 0o644); err != nil {
 			return err
 		}

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// noFollow makes opening a symbolic link fail.
+const noFollow = unix.O_NOFOLLOW
+
 // lockFile takes an advisory lock that ends with the process, however it ends; errBusy where another has it.
 func lockFile(f *os.File) error {
 	for {
