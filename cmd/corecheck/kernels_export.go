@@ -39,7 +39,7 @@ ID is the kernel's ID, or the end of it from a slash on where that is only one k
 		Example: `  corecheck kernels export 6.1.0-50-cloud-amd64 -o vmlinux.btf
   corecheck kernels export 6.1.0-50-amd64 -o vmlinux.btf --modules-dir modules
   corecheck kernels export 6.1.0-50-amd64 --module nf_tables -o nf_tables.btf
-  corecheck kernels export 6.1.0-50-cloud-amd64 -o - | bpftool btf dump file /dev/stdin`,
+  corecheck kernels export 6.1.0-50-cloud-amd64 -o - | zstd > vmlinux.btf.zst`,
 		Args: needsOne("kernel ID"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runKernelsExport(cmd, o, args[0]) },
 	}

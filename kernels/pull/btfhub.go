@@ -3,6 +3,7 @@ package pull
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"html"
 	"io/fs"
@@ -176,6 +177,10 @@ func (h *btfhub) walk(ctx context.Context) ([]string, error) {
 	root := localPath(&h.base.url)
 	var files []string
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		var e *fs.PathError
+		if errors.As(err, &e) {
+			return &btfinfo.Error{File: e.Path, Off: -1, Msg: "can't be read", Err: e.Err, Hint: "is the name right, and may you read it?"}
+		}
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/corecheck/corecheck/kernels"
@@ -97,6 +98,9 @@ func originOf(p *piece, v kernels.Version) (distro, release string) {
 			}
 		}
 	}
+	if release == "" && distro == "debian" && slices.ContainsFunc(texts, experimentalRE.MatchString) {
+		release = "experimental"
+	}
 	if release == "" {
 		release = series[distro][v.MinorRelease().String()]
 	}
@@ -111,6 +115,9 @@ func originOf(p *piece, v kernels.Version) (distro, release string) {
 	}
 	return distro, release
 }
+
+// experimentalRE finds versions of Debian's experimental, such as 7.3~rc7-1~exp1, as Debian's kernel team has them.
+var experimentalRE = regexp.MustCompile(`~exp\d+$`)
 
 // bannerRE finds the distro in utsname.version, and Debian's version.
 var bannerRE = regexp.MustCompile(`\b(Debian|Ubuntu)\b(?: (\d\S*))?`)

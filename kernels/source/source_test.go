@@ -451,6 +451,7 @@ func TestOrigin(t *testing.T) {
 		{"deb", "Debian Kernel Team <debian-kernel@lists.debian.org>", "6.1.176-1", "6.1.0-50-amd64", "debian/12"},
 		{"deb", "Debian Kernel Team <debian-kernel@lists.debian.org>", "6.1.180-1~deb11u1", "6.1.0-0.deb11.51-amd64", "debian/11"},
 		{"deb", "Debian Kernel Team <debian-kernel@lists.debian.org>", "7.2.12-1~bpo13+1", "7.2.12+deb13-amd64", "debian/13"},
+		{"deb", "Debian Kernel Team <debian-kernel@lists.debian.org>", "7.3~rc7-1~exp1", "7.3-amd64", "debian/experimental"},
 		{"deb", "Debian Kernel Team <debian-kernel@lists.debian.org>", "7.3.4-1", "7.3.4+deb14-amd64", "debian/14"},
 		{"deb", "Debian Kernel Team <debian-kernel@lists.debian.org>", "6.5.1-1", "6.5.0-1-amd64", "debian/"},
 		{"deb", "Ubuntu Kernel Team <kernel-team@lists.ubuntu.com>", "5.15.0-91.101", "5.15.0-91-generic", "ubuntu/22.04"},
