@@ -172,6 +172,22 @@ func TestAbsentType(t *testing.T) {
 	}
 }
 
+// What is built into kernels of another line may be in modules of this one's.
+func TestBuiltInElsewhere(t *testing.T) {
+	t.Parallel()
+	obj := openFixture(t, "type_missing")
+	elsewhere := synthetic(t, "built-in", "5.4", func(b *btfbuild.Builder) {
+		b.Struct("xfs_corecheck", 4, btfbuild.Member{Name: "v", Type: b.Int("int", 4, btfbuild.Signed)})
+	})
+	for arch, want := range map[string]string{"arm64": "unknown", "x86_64": "break"} {
+		elsewhere.Arch = arch
+		rep := Check([]*relocate.Object{obj}, []*kernels.Kernel{synthetic(t, "modules", "5.2", nil), elsewhere}, Options{})
+		if got := on(rep, "CC002", "of_a_module", "modules"); got != want {
+			t.Errorf("built in on %s: %q, want %s", arch, got, want)
+		}
+	}
+}
+
 // A kernel without the enums and typedefs that would answer says nothing: that is unknown, not fine and not broken.
 func TestSilentKernel(t *testing.T) {
 	t.Parallel()
@@ -460,5 +476,39 @@ func TestNotCheckedFunctions(t *testing.T) {
 	}
 	if got := notChecked([]*relocate.Object{o})[0]; !strings.HasPrefix(got, "3 targets of kprobe and fentry programs") {
 		t.Errorf("said first: %q", got)
+	}
+}
+
+// The function of a system call is compiled where its table does not have the call, too.
+func TestGenericSyscalls(t *testing.T) {
+	t.Parallel()
+	kernel := func(arch, prefix string) *kernels.Kernel {
+		k := synthetic(t, arch, "6.12", func(b *btfbuild.Builder) {
+			enums(b)
+			b.Struct("syscall_trace_enter", 8)
+			proto := b.FuncProto(0)
+			b.Func(prefix+"open", proto, 1)
+			b.Func(prefix+"openat", proto, 1)
+		})
+		k.ID, k.Arch = "corecheck/test/"+arch+"/k", arch
+		return k
+	}
+	arm64, x86 := kernel("arm64", "__arm64_sys_"), kernel("x86_64", "__x64_sys_")
+	obj := openFixture(t, "tracepoint_missing")
+	p := *obj.Programs[0]
+	for name, want := range map[string][2]Status{"sys_enter_open": {Break, OK}, "sys_exit_open": {Break, OK}, "sys_enter_openat": {OK, OK}} {
+		p.Sec.Hook, p.Sec.Func, p.Sec.Target = relocate.HookTracepoint, name, "syscalls/"+name
+		obj.Programs = []*relocate.Program{&p}
+		for i, k := range []*kernels.Kernel{arm64, x86} {
+			got := OK
+			for _, f := range Check([]*relocate.Object{obj}, []*kernels.Kernel{k}, Options{}).Findings {
+				if f.Code == "CC022" {
+					got = worse(got, f.Verdict)
+				}
+			}
+			if got != want[i] {
+				t.Errorf("%s on %s: %s, want %s", name, k.Arch, got, want[i])
+			}
+		}
 	}
 }

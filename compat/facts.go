@@ -257,18 +257,18 @@ type reference struct {
 	names map[builtName]bool // that may be asked for
 
 	mu        sync.Mutex
-	seen      map[builtName]bool            // in a vmlinux
+	seen      map[builtName]map[string]bool // in a vmlinux of these lines of kernels
 	inModules map[builtName]map[string]bool // in these modules
 	owners    map[string]kernels.Set        // by module: those that were asked and have its BTF
 	read      kernels.Set                   // of extra
 
-	answers map[builtName]bool     // that builtIn has given
-	modules map[builtName][]string // that modulesWith has given
+	answers map[builtName]map[string]bool // that builtIn has given
+	modules map[builtName][]string        // that modulesWith has given
 }
 
 func newReference(asked, extra *kernels.Pool) *reference {
-	return &reference{asked: asked, extra: extra, names: make(map[builtName]bool), seen: make(map[builtName]bool), inModules: make(map[builtName]map[string]bool),
-		owners: make(map[string]kernels.Set), read: kernels.NewSet(len(extra.Kernels())), answers: make(map[builtName]bool), modules: make(map[builtName][]string)}
+	return &reference{asked: asked, extra: extra, names: make(map[builtName]bool), seen: make(map[builtName]map[string]bool), inModules: make(map[builtName]map[string]bool),
+		owners: make(map[string]kernels.Set), read: kernels.NewSet(len(extra.Kernels())), answers: make(map[builtName]map[string]bool), modules: make(map[builtName][]string)}
 }
 
 // expect says which names may be asked for.
@@ -283,8 +283,8 @@ func (r *reference) note(v *kernels.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for n := range r.names {
-		if !r.seen[n] && n.in(v.BTF()) {
-			r.seen[n] = true
+		if line := lineOf(v.Kernel()); !r.seen[n][line] && n.in(v.BTF()) {
+			r.noteBuiltIn(n, line)
 		}
 		v.ModuleTypes(btfinfo.EssentialName(n.name), func(module string, t btfinfo.Type) bool {
 			if t.Name() == n.name && slices.Contains(n.kinds(), t.Kind()) {
@@ -299,6 +299,16 @@ func (r *reference) note(v *kernels.View) {
 		}
 		r.owners[module].Add(v.Index())
 	}
+}
+
+// lineOf names the kernels that are configured alike: those of one distro and architecture.
+func lineOf(k *kernels.Kernel) string { return k.Distro + "/" + k.Arch }
+
+func (r *reference) noteBuiltIn(n builtName, line string) {
+	if r.seen[n] == nil {
+		r.seen[n] = make(map[string]bool)
+	}
+	r.seen[n][line] = true
 }
 
 func (r *reference) noteModule(n builtName, module string) {
@@ -319,8 +329,8 @@ func (r *reference) noteExtra(set kernels.Set) {
 			return
 		}
 		for n := range r.names {
-			if !r.seen[n] && n.in(b) {
-				r.seen[n] = true
+			if line := lineOf(r.extra.Kernels()[k]); !r.seen[n][line] && n.in(b) {
+				r.noteBuiltIn(n, line)
 			}
 			for _, m := range mods {
 				if n.in(m.BTF) {
@@ -331,30 +341,37 @@ func (r *reference) noteExtra(set kernels.Set) {
 	})
 }
 
-// builtIn tells whether any kernel has the name in vmlinux, once all kernels that are asked were looked at.
-func (r *reference) builtIn(n builtName) bool {
-	if v, ok := r.answers[n]; ok {
-		return v
+// builtIn tells in which lines of kernels any has the name in vmlinux, once all kernels that are asked were looked at.
+func (r *reference) builtIn(n builtName) map[string]bool {
+	if lines, ok := r.answers[n]; ok {
+		return lines
 	}
-	found := r.seen[n]
+	lines := make(map[string]bool)
 	rest := kernels.Full(len(r.extra.Kernels()))
 	for _, kind := range n.kinds() {
-		if !found {
-			having, _ := r.asked.Having(kind, n.name)
-			found = !having.Empty()
-		}
-		if !found {
-			having, known := r.extra.Having(kind, n.name)
-			rest.AndNot(known)
-			found = !having.Empty()
+		having, _ := r.asked.Having(kind, n.name)
+		having.Each(func(k int) { lines[lineOf(r.asked.Kernels()[k])] = true })
+		having, known := r.extra.Having(kind, n.name)
+		having.Each(func(k int) { lines[lineOf(r.extra.Kernels()[k])] = true })
+		rest.AndNot(known)
+	}
+	r.noteExtra(rest)
+	for line := range r.seen[n] {
+		lines[line] = true
+	}
+	r.answers[n] = lines
+	return lines
+}
+
+// builtInOf returns the kernels asked that are of these lines.
+func (r *reference) builtInOf(lines map[string]bool) kernels.Set {
+	set := kernels.NewSet(len(r.asked.Kernels()))
+	for i, k := range r.asked.Kernels() {
+		if lines[lineOf(k)] {
+			set.Add(i)
 		}
 	}
-	if !found {
-		r.noteExtra(rest)
-		found = r.seen[n]
-	}
-	r.answers[n] = found
-	return found
+	return set
 }
 
 // modulesWith lists the modules of any kernel at hand that have the name.

@@ -145,8 +145,9 @@ func (r *reporter) keep(set kernels.Set) kernels.Set {
 
 // settle decides a finding on a name that the kernel's vmlinux does not have and a module might, now that all kernels
 // were looked at. Where other kernels have it in a module, it is not known of kernels without the BTF of that module, and
-// not in those with it. What any vmlinux has otherwise is built-in code, and gone here; of a name that none has a module
-// may be the owner if it begins as names in modules do; and what no kernel at hand has, nor is like a module's, is not there.
+// not in those with it. Otherwise, what any vmlinux has is built-in code, and gone here; but of a name that begins as names in
+// modules do a module may be the owner, unless a kernel of the same distro and architecture has it built in. What no kernel
+// at hand has, nor is like a module's, is not there.
 func (ref *reference) settle(h *hit) []*hit {
 	if h.pending == (builtName{}) {
 		return []*hit{h}
@@ -165,10 +166,23 @@ func (ref *reference) settle(h *hit) []*hit {
 		}
 		return out
 	}
+	lines := ref.builtIn(h.pending)
 	switch {
-	case ref.builtIn(h.pending):
+	case likeModules(h.pending.name):
+		// Of another line's kernels it may be that what is built into them is in modules here.
+		gone := h.set.Clone()
+		if gone.And(ref.builtInOf(lines)); gone.Empty() {
+			break
+		}
+		rest := h.set.Clone()
+		if rest.AndNot(gone); rest.Empty() {
+			h.raw = *h.settled
+			break
+		}
+		return []*hit{h.on(gone, *h.settled), h.on(rest, h.raw)}
+	case len(lines) > 0:
 		h.raw = *h.settled
-	case !likeModules(h.pending.name):
+	default:
 		h.raw = *h.settled
 		h.hint = "no kernel at hand has it, and it is not named like something of a module: check the spelling; otherwise " + h.hint
 	}

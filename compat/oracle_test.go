@@ -29,16 +29,19 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 	for _, o := range objs {
 		plans = append(plans, newPlan(o))
 	}
-	builtIn := make(map[builtName]bool)
+	builtIn := make(map[builtName]map[string]bool) // lines of kernels
 	var mu sync.Mutex
 	inModules := make(map[builtName]map[string]bool) // modules that have the name
-	note := func(b *btfinfo.BTF, mods []kernels.Module) {
+	note := func(line string, b *btfinfo.BTF, mods []kernels.Module) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, p := range plans {
 			for _, n := range p.names {
 				if n.in(b) {
-					builtIn[n] = true
+					if builtIn[n] == nil {
+						builtIn[n] = make(map[string]bool)
+					}
+					builtIn[n][line] = true
 				}
 				for _, m := range mods {
 					if n.in(m.BTF) {
@@ -65,7 +68,7 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 						errs[i] = err
 						continue
 					}
-					note(b, mods)
+					note(lineOf(ks[i]), b, mods)
 					modules[i] = make(map[string]bool)
 					for _, m := range mods {
 						modules[i][m.Name] = true
@@ -101,13 +104,13 @@ func oracle(t testing.TB, objs []*relocate.Object, ks []*kernels.Kernel, opt Opt
 	}
 	for _, k := range opt.Reference {
 		if b, mods, err := k.Load(); err == nil {
-			note(b, mods)
+			note(lineOf(k), b, mods)
 		}
 	}
 	for k, raws := range asked {
 		for _, list := range raws {
 			for i := range list {
-				naiveSettle(&list[i], builtIn, inModules, readableModules[k])
+				naiveSettle(&list[i], lineOf(readable[k]), builtIn, inModules, readableModules[k])
 			}
 		}
 	}
@@ -174,7 +177,7 @@ func naiveAsk(p *plan, v *kernels.View, target *relocate.Target) (out []raw) {
 	return out
 }
 
-func naiveSettle(r *raw, builtIn map[builtName]bool, inModules map[builtName]map[string]bool, modules map[string]bool) {
+func naiveSettle(r *raw, line string, builtIn map[builtName]map[string]bool, inModules map[builtName]map[string]bool, modules map[string]bool) {
 	if r.pending == (builtName{}) {
 		return
 	}
@@ -188,7 +191,7 @@ func naiveSettle(r *raw, builtIn map[builtName]bool, inModules map[builtName]map
 		*r = *r.settled
 		return
 	}
-	if builtIn[r.pending] {
+	if builtIn[r.pending][line] || len(builtIn[r.pending]) > 0 && !likeModules(r.pending.name) {
 		*r = *r.settled
 	} else if !likeModules(r.pending.name) {
 		*r = *r.settled

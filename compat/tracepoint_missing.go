@@ -17,6 +17,9 @@ since tracefs has no such event. BTF does not know an event's category, so a rig
 noticed. syscalls/sys_enter_NAME and sys_exit_NAME have no typedef of their own: they exist where the kernel traces
 system calls and has one of that name.
 
+Events of system calls are looked up by the function of the call. Architectures with the generic table of system calls
+(arm64, riscv64, loongarch64) have no open, stat, poll … and no events of them.
+
 Leave the program out where the tracepoint is missing, and use what the kernel had before.
 Source: find_kernel_btf_id in libbpf v1.7's libbpf.c; bpf_get_raw_tracepoint in kernel/trace/bpf_trace.c;
 __DEFINE_EVENT in include/trace/bpf_probe.h; typedefs since Linux commits e8c423fb31fa ("bpf: Add typecast to
@@ -77,6 +80,19 @@ func (c *check) findSyscall(name string) bool {
 	return false
 }
 
+// notGeneric are system calls that are compiled everywhere, and are not in the table of architectures that use
+// include/uapi/asm-generic/unistd.h (there are newer ones in their place: openat, newfstatat …). init_syscall_trace in
+// kernel/trace/trace_syscalls.c makes no events of those. Source: Linux v6.12.
+var notGeneric = map[string]bool{
+	"open": true, "creat": true, "chmod": true, "chown": true, "lchown": true, "access": true, "mkdir": true, "rmdir": true, "unlink": true,
+	"link": true, "symlink": true, "rename": true, "mknod": true, "newstat": true, "newlstat": true, "readlink": true, "utimes": true,
+	"utime": true, "futimesat": true, "select": true, "poll": true, "epoll_create": true, "epoll_wait": true, "eventfd": true,
+	"signalfd": true, "inotify_init": true, "dup2": true, "pipe": true, "getdents": true, "ustat": true, "sysfs": true,
+}
+
+// generic are the architectures with that table.
+var generic = map[string]bool{"arm64": true, "riscv64": true, "loongarch64": true}
+
 // syscallEvent judges syscalls/sys_enter_NAME and sys_exit_NAME.
 func (c *check) syscallEvent(n *relocate.Need, name string) {
 	call, ok := strings.CutPrefix(name, "sys_enter_")
@@ -91,6 +107,10 @@ func (c *check) syscallEvent(n *relocate.Need, name string) {
 	case !c.structHas("syscall_trace_enter", ""):
 		c.report(n, raw{stage: stageAttach, verdict: Unknown,
 			message: "this kernel's BTF shows no tracing of system calls (CONFIG_FTRACE_SYSCALLS)", hint: hint})
+	case notGeneric[call] && generic[c.arch()]:
+		c.report(n, raw{stage: stageAttach, verdict: Break,
+			message: c.arch() + " has no system call " + call + ", so the event does not exist",
+			hint:    "leave the program out there (bpf_program__set_autoload), and trace the call that took its place: openat, newfstatat, ppoll …"})
 	case !c.findSyscall(call):
 		c.report(n, raw{stage: stageAttach, verdict: Unknown,
 			message: "this kernel's BTF has no function of a system call " + call + ", which may not be there or be left out of BTF", hint: hint})
