@@ -11,6 +11,7 @@ import (
 // releases that were not. A kernel is named by its minor release where all kernels of that release are in the set, by
 // its full version, by version and arch, by version and release, by uname -r, or by its ID where nothing shorter tells it
 // from one outside.
+// It is for one goroutine.
 type Ranges struct {
 	kernels []KernelInfo
 	index   map[string]int // by ID
@@ -18,6 +19,13 @@ type Ranges struct {
 	numbers int32          // of names
 	all     []int          // every kernel
 	groups  [2]grouping    // by distro and arch, by distro and release
+	outside *marks
+}
+
+// marks are the names that kernels outside of a set have; those of the last question only.
+type marks struct {
+	at       []uint32 // by number of the name: the question that it was marked for
+	question uint32
 }
 
 // grouping is kernels by what they have in common, each in the order of kernels.
@@ -46,6 +54,7 @@ func NewRanges(ks []KernelInfo) *Ranges {
 		}
 	}
 	r.numbers = int32(len(numbers))
+	r.outside = &marks{at: make([]uint32, r.numbers)}
 	r.group()
 	return r
 }
@@ -132,11 +141,12 @@ func (r *Ranges) of(in kernels.Set) string {
 
 // runs describes the stretches of order whose kernels are all in the set.
 func (r *Ranges) runs(order []int, in kernels.Set) []string {
-	outside := make([]bool, r.numbers) // names that kernels of order outside the set have
+	outside := r.outside
+	outside.question++
 	for _, i := range order {
 		if !in.Has(i) {
 			for _, n := range r.names[i] {
-				outside[n] = true
+				outside.at[n] = outside.question
 			}
 		}
 	}
@@ -149,7 +159,7 @@ func (r *Ranges) runs(order []int, in kernels.Set) []string {
 		for j+1 < len(order) && in.Has(order[j+1]) {
 			j++
 		}
-		first, last := r.label(order[i], outside), r.label(order[j], outside)
+		first, last := r.label(order[i]), r.label(order[j])
 		if first == last {
 			out = append(out, first)
 		} else {
@@ -161,18 +171,19 @@ func (r *Ranges) runs(order []int, in kernels.Set) []string {
 }
 
 // label is the shortest name of kernel i that is not outside.
-func (r *Ranges) label(i int, outside []bool) string {
+func (r *Ranges) label(i int) string {
 	k, names := r.kernels[i], r.names[i]
+	outside := func(n int) bool { return r.outside.at[names[n]] == r.outside.question }
 	switch {
-	case !outside[names[0]]:
+	case !outside(0):
 		return minorOf(k.Version)
-	case !outside[names[1]]:
+	case !outside(1):
 		return k.Version
-	case !outside[names[2]]:
+	case !outside(2):
 		return k.Version + " " + k.Arch
-	case !outside[names[3]]:
+	case !outside(3):
 		return k.Version + " " + k.Distro + " " + k.Release
-	case !outside[names[4]]:
+	case !outside(4):
 		return k.Uname
 	}
 	return k.ID

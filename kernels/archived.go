@@ -38,7 +38,7 @@ func FromArchive(a *archive.Archive, name string) []*Kernel {
 		}
 		if a.HasModules(i) {
 			k.facts = []string{"modules"}
-			_, _, all := a.Modules(i)
+			all := a.AllModules(i)
 			k.ModulesPartial = !all
 		}
 		all[i] = k

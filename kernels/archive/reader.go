@@ -126,6 +126,9 @@ func (a *Archive) Modules(i int) (names []string, read, all bool) {
 	return names, a.kernels[i].modulesRead, a.kernels[i].allModules
 }
 
+// AllModules tells whether the archive has the BTF of every module of kernel i that has any.
+func (a *Archive) AllModules(i int) bool { return a.kernels[i].allModules }
+
 // HasModules tells whether the archive has the BTF of any module of kernel i.
 func (a *Archive) HasModules(i int) bool {
 	return slices.ContainsFunc(a.homes[1:], func(h homeRecord) bool { return h.set.has(uint32(i)) })
@@ -338,9 +341,10 @@ func (a *Archive) openIndex() error {
 }
 
 // stored returns a part's bytes as they are in the file, checked.
-func (a *Archive) stored(p part) ([]byte, error) { return a.storedIn("", p) }
+func (a *Archive) stored(p part) ([]byte, error) { return a.storedIn(nil, "", p) }
 
-func (a *Archive) storedIn(what string, p part) ([]byte, error) {
+// storedIn is stored into buf, where that is large enough and the archive is a file.
+func (a *Archive) storedIn(buf []byte, what string, p part) ([]byte, error) {
 	if p.off < 0 || p.off+int64(p.stored) > a.size {
 		return nil, a.errorf(what, p.off, "a part ends at %d, the file at %d", p.off+int64(p.stored), a.size)
 	}
@@ -348,7 +352,10 @@ func (a *Archive) storedIn(what string, p part) ([]byte, error) {
 	if a.mem != nil {
 		b = a.mem[p.off : p.off+int64(p.stored)]
 	} else {
-		b = make([]byte, p.stored)
+		if b = buf; cap(b) < p.stored {
+			b = make([]byte, p.stored)
+		}
+		b = b[:p.stored]
 		if _, err := a.r.ReadAt(b, p.off); err != nil {
 			return nil, &btfinfo.Error{File: a.name, Section: what, Off: p.off, Msg: fmt.Sprintf("%d bytes can't be read", p.stored), Err: err}
 		}
@@ -358,6 +365,9 @@ func (a *Archive) storedIn(what string, p part) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// packed are buffers for parts as they are in a file, between reading and decompressing.
+var packed = sync.Pool{New: func() any { return new([]byte) }}
 
 // decoders are kept: their tables cost more to make than a small part to read.
 var decoders = sync.Pool{New: func() any {
@@ -377,9 +387,14 @@ func (a *Archive) readIn(what string, p part) ([]byte, error) {
 
 // readTo decompresses a part behind what is in dst.
 func (a *Archive) readTo(dst []byte, what string, p part) ([]byte, error) {
-	b, err := a.storedIn(what, p)
+	buf := packed.Get().(*[]byte)
+	defer packed.Put(buf)
+	b, err := a.storedIn(*buf, what, p)
 	if err != nil {
 		return nil, err
+	}
+	if a.mem == nil {
+		*buf = b
 	}
 	d, ok := decoders.Get().(*zstd.Decoder)
 	if !ok {

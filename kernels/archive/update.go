@@ -175,7 +175,7 @@ func (w *Writer) readBack(path string) error {
 func (a *Archive) checkSums() error {
 	for _, s := range a.sections {
 		for _, p := range s.parts {
-			if _, err := a.storedIn(s.tag, p); err != nil {
+			if _, err := a.storedIn(nil, s.tag, p); err != nil {
 				return err
 			}
 		}
