@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-//go:generate go run ./internal/enumgen -btf ../kernels/embedded/7.2.12+deb13-cloud-amd64.btf.zst -o enums_gen.go
+//go:generate go run ./internal/enumgen -kernel debian/13/x86_64/7.2.12+deb13-cloud-amd64 -o enums_gen.go
 
 // HelperName is the name of a helper as programs call it: "bpf_probe_read_kernel" for 113. Helpers newer than the
 // kernel that the table was made of are "helper 999".

@@ -12,10 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels/archive"
+	"github.com/corecheck/corecheck/kernels/kernelstest"
 )
 
 // need skips a test where a program is not there; make test installs it.
@@ -53,46 +52,7 @@ func write(t testing.TB, name string, data []byte) {
 }
 
 // realBTF is a real kernel's BTF, of those that come with corecheck.
-func realBTF(t testing.TB) []byte {
-	t.Helper()
-	found, err := filepath.Glob("../embedded/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range found {
-		if strings.HasSuffix(name, ".btf.zst") {
-			data, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			dec, err := zstd.NewReader(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer dec.Close()
-			if data, err = dec.DecodeAll(data, nil); err != nil {
-				t.Fatal(err)
-			}
-			return data
-		}
-		a, err := archive.Open(name)
-		if err != nil {
-			continue // a list, or a program that makes the archive
-		}
-		defer a.Close()
-		for i := range a.Len() {
-			if a.Kernel(i).NoBTF == "" {
-				raw, _, err := a.Raw(i)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return raw
-			}
-		}
-	}
-	t.Fatalf("no kernel comes with corecheck: %q", found)
-	return nil
-}
+func realBTF(t testing.TB) []byte { return kernelstest.Raw(t, kernelstest.IDs[1]) }
 
 // gpgKey makes a key with gpg in dir/gnupg, and returns the file of its public half.
 func gpgKey(t *testing.T, dir string) string {
