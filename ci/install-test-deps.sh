@@ -19,7 +19,7 @@ wanted=(
 	/usr/include/zlib.h zlib1g-dev
 	xz xz-utils
 	python3 python3
-	apt-ftparchive apt-utils dpkg-scanpackages dpkg-dev rpmbuild rpm createrepo_c createrepo-c gpg gpg # repositories made by the tests of kernels/pull
+	apt-ftparchive apt-utils dpkg-scanpackages dpkg-dev rpmbuild rpm createrepo_c createrepo-c gpg gpg gpg-agent gpg-agent # repositories made by the tests of kernels/pull
 	zstd zstd
 	lz4 lz4
 	lzop lzop
