@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels/archive"
 )
 
 // Kernel is one build: distro, release, arch and uname -r.
@@ -86,8 +87,8 @@ func (k *Kernel) setID() {
 // Compare orders kernels: by version, then distro, release, arch, uname, where numbers inside names count as numbers.
 // Kernels with different IDs are never equal.
 func Compare(a, b *Kernel) int {
-	return cmp.Or(a.Version.Compare(b.Version), natural(a.Distro, b.Distro), natural(a.Release, b.Release),
-		natural(a.Arch, b.Arch), natural(a.Uname, b.Uname), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(a.Version.Compare(b.Version), archive.CompareIDs(a.Distro, b.Distro), archive.CompareIDs(a.Release, b.Release),
+		archive.CompareIDs(a.Arch, b.Arch), archive.CompareIDs(a.Uname, b.Uname), cmp.Compare(a.ID, b.ID))
 }
 
 // Union makes one sorted list of several. Of kernels with one ID the first stays: pass what the user named first.
@@ -104,37 +105,4 @@ func Union(lists ...[]*Kernel) []*Kernel {
 	}
 	slices.SortFunc(all, Compare)
 	return all
-}
-
-// natural compares names as people do: 6.1.0-9 before 6.1.0-50. Names that differ only in leading zeros are told apart
-// by their bytes, so that different names are never equal.
-func natural(a, b string) int {
-	x, y := a, b
-	for x != "" && y != "" {
-		if isDigit(x[0]) && isDigit(y[0]) {
-			var n, m string
-			n, x = number(x)
-			m, y = number(y)
-			if c := cmp.Or(cmp.Compare(len(n), len(m)), cmp.Compare(n, m)); c != 0 {
-				return c
-			}
-			continue
-		}
-		if x[0] != y[0] {
-			return cmp.Compare(x[0], y[0])
-		}
-		x, y = x[1:], y[1:]
-	}
-	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(a, b))
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// number splits the digits off the start of s, without leading zeros.
-func number(s string) (digits, rest string) {
-	i := 0
-	for i < len(s) && isDigit(s[i]) {
-		i++
-	}
-	return strings.TrimLeft(s[:i], "0"), s[i:]
 }

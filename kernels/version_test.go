@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels/archive"
 )
 
 func TestParseVersion(t *testing.T) {
@@ -162,12 +163,12 @@ func TestNatural(t *testing.T) {
 	order := []string{"", "5.10.0-46", "6.1.0-9", "6.1.0-50", "6.1.0-50-cloud-amd64", "6.1.00-50-cloud-amd64x", "6.1.1", "6.01.2", "6.1.10", "6.1.10a", "a", "a1", "a01b", "a2"}
 	for i, a := range order {
 		for j, b := range order {
-			if got, want := natural(a, b), cmp.Compare(i, j); got != want {
-				t.Errorf("natural(%q, %q) = %d, want %d", a, b, got, want)
+			if got, want := archive.CompareIDs(a, b), cmp.Compare(i, j); got != want {
+				t.Errorf("archive.CompareIDs(%q, %q) = %d, want %d", a, b, got, want)
 			}
 		}
 	}
-	if natural("1", "01") == 0 {
+	if archive.CompareIDs("1", "01") == 0 {
 		t.Error("1 and 01 are different names, but equal")
 	}
 }
