@@ -741,7 +741,7 @@ func (l *Lens) put(e *lensEntry, home, ord uint32, variant int) uint32 {
 		m.strs = make([]uint32, len(e.b.strs))
 		l.strings[e.b] = m.strs
 	}
-	w, tags := m.body(m.s.op(), l.lazy.String(e.name), 0)
+	w, tags := m.body(m.s.op(), l.lazy.String(e.name))
 	if m.s.bad {
 		l.fail(e.b.errorf("the definition of %s %s is damaged", e.kind, e.name))
 	}
@@ -758,6 +758,7 @@ type lensReader struct {
 	e         *lensEntry
 	s         source
 	home, ord uint32
+	depth     int // of types without names in each other
 	strs      []uint32
 }
 
@@ -785,7 +786,7 @@ func (m *lensReader) text() string {
 }
 
 // ref reads a type and returns its id.
-func (m *lensReader) ref(depth int) uint32 {
+func (m *lensReader) ref() uint32 {
 	op := m.s.op()
 	if m.s.bad || op == 0 {
 		return 0
@@ -796,11 +797,13 @@ func (m *lensReader) ref(depth int) uint32 {
 		key.home = 0
 	case opOwn, opOwnX:
 	default:
-		if depth >= maxNesting {
+		if m.depth >= maxNesting {
 			m.s.bad = true
 			return 0
 		}
-		w, _ := m.body(op, 0, depth+1)
+		m.depth++
+		w, _ := m.body(op, 0)
+		m.depth--
 		if m.s.bad {
 			return 0
 		}
@@ -823,7 +826,7 @@ func (m *lensReader) ref(depth int) uint32 {
 }
 
 // body reads a type after its operator, and returns its words, which are valid until the next of that depth.
-func (m *lensReader) body(op byte, name uint32, depth int) (w []uint32, tags []lensTag) {
+func (m *lensReader) body(op byte, name uint32) (w []uint32, tags []lensTag) {
 	s := &m.s
 	kind := btfinfo.Kind(op & opKind)
 	flag := op&opClass == opFlagged
@@ -836,86 +839,8 @@ func (m *lensReader) body(op byte, name uint32, depth int) (w []uint32, tags []l
 			tags = append(tags, t)
 		}
 	}
-	info := uint32(kind) << 24
-	if flag {
-		info |= 1 << 31
-	}
-	w = append(m.l.words[depth][:0], name, info, 0)
-	switch kind {
-	case btfinfo.KindFwd:
-	case btfinfo.KindInt:
-		w[2] = s.num32()
-		n := s.num32()
-		w = append(w, n&7<<24|n>>3&0xff<<16|n>>11&0xff)
-	case btfinfo.KindFloat:
-		w[2] = s.num32()
-	case btfinfo.KindPtr, btfinfo.KindConst, btfinfo.KindVolatile, btfinfo.KindRestrict, btfinfo.KindTypedef:
-		w[2] = m.ref(depth)
-	case btfinfo.KindTypeTag:
-		w[0] = m.name()
-		w[2] = m.ref(depth)
-	case btfinfo.KindArray:
-		n := s.num32()
-		elem := m.ref(depth)
-		w = append(w, elem, m.ref(depth), n)
-	case btfinfo.KindStruct, btfinfo.KindUnion:
-		w[2] = s.num32()
-		n := s.vlen()
-		w[1] |= uint32(n)
-		off := uint32(0)
-		for range n {
-			name := m.name()
-			var ok bool
-			if off, ok = offsetOf(s.num(), off); !ok {
-				s.bad = true
-			}
-			at := off
-			if flag {
-				at |= s.num32() << 24
-			}
-			w = append(w, name, m.ref(depth), at)
-		}
-	case btfinfo.KindEnum, btfinfo.KindEnum64:
-		w[2] = s.num32()
-		n := s.vlen()
-		w[1] |= uint32(n)
-		value := uint64(0)
-		for range n {
-			w = append(w, m.name())
-			value += uint64(unzigzag(s.num()))
-			w = append(w, uint32(value))
-			if kind == btfinfo.KindEnum64 {
-				w = append(w, uint32(value>>32))
-			}
-		}
-	case btfinfo.KindFunc:
-		w[1] |= s.num32() & 0xffff
-		w[2] = m.ref(depth)
-	case btfinfo.KindVar:
-		linkage := s.num32()
-		w[2] = m.ref(depth)
-		w = append(w, linkage)
-	case btfinfo.KindFuncProto:
-		n := s.vlen()
-		w[1] |= uint32(n)
-		w[2] = m.ref(depth)
-		for range n {
-			name := m.name()
-			w = append(w, name, m.ref(depth))
-		}
-	case btfinfo.KindDatasec:
-		w[2] = s.num32()
-		n := s.vlen()
-		w[1] |= uint32(n)
-		off := int64(0)
-		for range n {
-			v := m.ref(depth)
-			off += unzigzag(s.num())
-			w = append(w, v, uint32(off), s.num32())
-		}
-	default:
-		s.bad = true
-	}
+	depth := m.depth // ref goes deeper, and comes back
+	w = s.words(m.l.words[depth][:0], kind, flag, name, m)
 	m.l.words[depth] = w
 	return w, tags
 }
