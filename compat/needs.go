@@ -1,7 +1,6 @@
 package compat
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 
+	"github.com/corecheck/corecheck/compat/internal/page"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -122,12 +122,12 @@ func (r *NeedsReport) WriteJSON(w io.Writer) error {
 
 // WriteTable writes the list for people: per object its programs, and each need once per program and source line.
 func (r *NeedsReport) WriteTable(w io.Writer, opt TableOptions) error {
-	p := &printer{w: bufio.NewWriter(w), opt: opt}
+	p := &printer{Page: page.New(w, opt.Color), opt: opt}
 	for i := range r.Objects {
 		o := &r.Objects[i]
-		p.title(fmt.Sprintf("%s: %s, %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"),
-			count(len(o.Maps), "map"), count(len(o.Needs), "need")))
-		p.line("")
+		p.Title(fmt.Sprintf("%s: %s, %s, %s", titleOf(o.Name, o.File), page.Count(len(o.Programs), "program"),
+			page.Count(len(o.Maps), "map"), page.Count(len(o.Needs), "need")))
+		p.Line("")
 		groups := o.byProgram()
 		var width [3]int
 		for _, g := range groups {
@@ -138,22 +138,22 @@ func (r *NeedsReport) WriteTable(w io.Writer, opt TableOptions) error {
 			}
 		}
 		for _, g := range groups {
-			p.line("%s", p.style(bold, cut(g.title, pageWidth)))
+			p.Line("%s", p.Style(page.Bold, page.Cut(g.title, page.Width)))
 			for _, n := range g.needs {
 				line := " "
 				for i, cell := range n.cells() {
-					cell = cut(cell, needColumns[i])
+					cell = page.Cut(cell, needColumns[i])
 					line += " " + cell + strings.Repeat(" ", width[i]-twwidth.Width(cell)+1)
 				}
 				if n.Source != nil {
 					line += " " + fmt.Sprintf("%s:%d", baseName(n.Source.File), n.Source.Line)
 				}
-				p.line("%s", cut(strings.TrimRight(line, " "), pageWidth))
+				p.Line("%s", page.Cut(strings.TrimRight(line, " "), page.Width))
 			}
 		}
-		p.line("")
+		p.Line("")
 	}
-	return p.w.Flush()
+	return p.Flush()
 }
 
 // needColumns are the most columns that kind, name and detail take.
@@ -168,7 +168,7 @@ func (n *NeedInfo) cells() [3]string {
 	case n.Weak:
 		detail = "optional"
 	}
-	return [3]string{strings.ReplaceAll(n.Kind, "_", " "), printable(n.Name, false), printable(detail, false)}
+	return [3]string{strings.ReplaceAll(n.Kind, "_", " "), page.Printable(n.Name, false), page.Printable(detail, false)}
 }
 
 // needGroup is what one program, or the object as a whole, needs.

@@ -3,6 +3,8 @@ package compat
 import (
 	"fmt"
 	"strings"
+
+	"github.com/corecheck/corecheck/compat/internal/page"
 )
 
 //go:generate go run ./internal/rulesdoc ../docs/rules.md
@@ -23,7 +25,7 @@ func (r *Rule) Explain() string {
 	fmt.Fprintf(&b, "%s %s: %s\n", r.Code, r.Name, r.Title)
 	for _, p := range strings.Split(paragraphs(r.Doc), "\n\n") {
 		b.WriteByte('\n')
-		for _, l := range wrap(p, pageWidth) {
+		for _, l := range page.Wrap(p, page.Width) {
 			b.WriteString(l + "\n")
 		}
 	}

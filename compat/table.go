@@ -1,20 +1,15 @@
 package compat
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
-	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
 
+	"github.com/corecheck/corecheck/compat/internal/page"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
 )
@@ -25,9 +20,6 @@ type TableOptions struct {
 	Verbose bool // every candidate with its rejection, every place
 }
 
-// pageWidth is the width in columns of a terminal that tables and texts keep to.
-const pageWidth = 100
-
 // maxPlaces is how many places of one finding are listed without Verbose.
 const maxPlaces = 3
 
@@ -37,16 +29,16 @@ const maxPrograms = 8
 // WriteTable writes the report for people: per object a table of the needs that are not fine everywhere, a line for
 // each program, what to do about each finding, and a summary.
 func (r *Report) WriteTable(w io.Writer, opt TableOptions) error {
-	p := &printer{w: bufio.NewWriter(w), report: r, every: NewRanges(r.Kernels), opt: opt}
+	p := &printer{Page: page.New(w, opt.Color), report: r, every: NewRanges(r.Kernels), opt: opt}
 	for i := range r.Objects {
 		p.object(i)
 	}
 	p.summary()
-	return p.w.Flush()
+	return p.Flush()
 }
 
 type printer struct {
-	w      *bufio.Writer
+	*page.Page
 	report *Report
 	every  *Ranges // relative to all kernels
 	ranges *Ranges // relative to those that the present object was asked on
@@ -62,76 +54,14 @@ func (p *printer) set(ids []string, set kernels.Set) kernels.Set {
 	return set
 }
 
-// line writes one line. Names and source lines in it come from strangers' files, and a terminal would obey an escape
-// sequence among them. Write errors stay in the bufio.Writer and come back from Flush.
-func (p *printer) line(format string, args ...any) {
-	s := fmt.Sprintf(format, args...)
-	p.w.WriteString(strings.TrimRight(printable(s, p.opt.Color), " "))
-	p.w.WriteByte('\n')
-}
-
-// printable writes out what is no character to look at, but for our own styles.
-func printable(s string, styles bool) string {
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case unicode.IsGraphic(r), styles && r == '\x1b' && isStyle(s[i:]):
-			b.WriteRune(r)
-		case r == '\t':
-			b.WriteByte(' ')
-		default:
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-	}
-	return b.String()
-}
-
-// isStyle tells whether s starts with one of our styles, or with the end of one.
-func isStyle(s string) bool {
-	for _, code := range []string{"0", bold, dim, red, green, yellow} {
-		if strings.HasPrefix(s, "\x1b["+code+"m") {
-			return true
-		}
-	}
-	return false
-}
-
-// para writes text wrapped to the page, every line behind indent, the first behind lead.
-func (p *printer) para(lead, indent, text string) {
-	for i, l := range wrap(printable(text, false), pageWidth-max(twwidth.Width(lead), twwidth.Width(indent))) {
-		if i == 0 {
-			p.line("%s%s", lead, l)
-		} else {
-			p.line("%s%s", indent, l)
-		}
-	}
-}
-
-// ANSI styles.
-const (
-	bold   = "1"
-	dim    = "2"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-)
-
-func (p *printer) style(code, s string) string {
-	if !p.opt.Color || s == "" {
-		return s
-	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
 func (p *printer) status(s Status) string {
 	switch s {
 	case Break:
-		return p.style(red, string(s))
+		return p.Style(page.Red, string(s))
 	case Unknown, Warn:
-		return p.style(yellow, string(s))
+		return p.Style(page.Yellow, string(s))
 	}
-	return p.style(green, string(s))
+	return p.Style(page.Green, string(s))
 }
 
 // notAsked stands in a table where a kernel has no BTF to be asked; CC011 says what follows from that.
@@ -149,30 +79,23 @@ type row struct {
 func (p *printer) object(index int) {
 	o := &p.report.Objects[index]
 	p.askOf(o)
-	p.title(fmt.Sprintf("%s: %s, %s", titleOf(o.Name, o.File), count(len(o.Programs), "program"), p.kernelsText()))
+	p.Title(fmt.Sprintf("%s: %s, %s", titleOf(o.Name, o.File), page.Count(len(o.Programs), "program"), p.kernelsText()))
 	for _, l := range o.LeftOut {
-		p.para("left out: ", "          ", p.archsOf(l.Kernels)+": "+l.Reason)
+		p.Para("left out: ", "          ", p.archsOf(l.Kernels)+": "+l.Reason)
 	}
-	p.line("")
+	p.Line("")
 	if len(p.asked) == 0 {
 		return
 	}
 	findings := p.findingsOf(o)
 	if len(findings) > 0 {
 		p.matrix(o, p.rowsOf(findings))
-		p.line("")
+		p.Line("")
 	}
 	p.programs(o)
-	p.line("")
+	p.Line("")
 	if len(findings) > 0 {
 		p.findings(findings)
-	}
-}
-
-// title writes the line above what is said of an object.
-func (p *printer) title(text string) {
-	for _, l := range wrap(printable(text, false), pageWidth) {
-		p.line("%s", p.style(bold, l))
 	}
 }
 
@@ -224,7 +147,7 @@ func (p *printer) archsOf(ids []string) string {
 	}
 	var out []string
 	for _, arch := range slices.Sorted(maps.Keys(n)) {
-		out = append(out, count(n[arch], "kernel")+" of "+arch)
+		out = append(out, page.Count(n[arch], "kernel")+" of "+arch)
 	}
 	return strings.Join(out, ", ")
 }
@@ -325,9 +248,9 @@ func (p *printer) matrix(o *ObjectReport, rows []*row) {
 		}
 		return c
 	})
-	if len(cols) <= pageWidth/len("unknown  ") {
+	if len(cols) <= page.Width/len("unknown  ") {
 		for i := range cols {
-			cols[i].label = wrap(p.ranges.Of(cols[i].ids), 16)
+			cols[i].label = page.Wrap(p.ranges.Of(cols[i].ids), 16)
 		}
 	}
 	width := 0
@@ -338,7 +261,7 @@ func (p *printer) matrix(o *ObjectReport, rows []*row) {
 		}
 		width += n + 2
 	}
-	left := pageWidth - width
+	left := page.Width - width
 	wide := left >= 44
 	if !wide {
 		left = 60
@@ -356,7 +279,7 @@ func (p *printer) matrix(o *ObjectReport, rows []*row) {
 			if x.program != "" {
 				name = x.program + "  " + sections[x.program]
 			}
-			out = append(out, []string{p.style(bold, cut(name, left))})
+			out = append(out, []string{p.Style(page.Bold, page.Cut(name, left))})
 		}
 		cells := []string{p.needText(x, left)}
 		if wide {
@@ -364,7 +287,7 @@ func (p *printer) matrix(o *ObjectReport, rows []*row) {
 				cells = append(cells, p.status(c.status[i]))
 			}
 		} else {
-			cells = append(cells, strings.Join(wrap(p.answersText(x), pageWidth-left-2), "\n"))
+			cells = append(cells, strings.Join(page.Wrap(p.answersText(x), page.Width-left-2), "\n"))
 		}
 		out = append(out, cells)
 	}
@@ -376,19 +299,19 @@ func (p *printer) matrix(o *ObjectReport, rows []*row) {
 	} else {
 		header = append(header, "not fine on")
 	}
-	p.table(header, out)
+	p.Table(header, out)
 }
 
 // needText names a need behind its source line, on lines of at most width columns.
 func (p *printer) needText(x *row, width int) string {
 	at := ""
 	if x.source != nil {
-		at = cut(fmt.Sprintf("%s:%d", baseName(x.source.File), x.source.Line), width/2) + "  "
+		at = page.Cut(fmt.Sprintf("%s:%d", baseName(x.source.File), x.source.Line), width/2) + "  "
 	}
-	lines := wrap(printable(needWord(x.need), false), width-4-twwidth.Width(at))
+	lines := page.Wrap(page.Printable(needWord(x.need), false), width-4-twwidth.Width(at))
 	for i := range lines {
 		if i == 0 {
-			lines[i] = "  " + p.style(dim, at) + lines[i]
+			lines[i] = "  " + p.Style(page.Dim, at) + lines[i]
 		} else {
 			lines[i] = strings.Repeat(" ", 4+twwidth.Width(at)) + lines[i]
 		}
@@ -422,48 +345,6 @@ func (p *printer) answersText(x *row) string {
 	return strings.Join(parts, "; ")
 }
 
-// table writes cells in columns without borders; a cell may have several lines.
-func (p *printer) table(header []string, rows [][]string) {
-	var b strings.Builder
-	off := tw.State(tw.Off)
-	t := tablewriter.NewTable(&b,
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
-			Borders: tw.BorderNone,
-			Symbols: tw.NewSymbols(tw.StyleNone),
-			Settings: tw.Settings{
-				Separators: tw.Separators{BetweenColumns: off, BetweenRows: off, ShowHeader: off, ShowFooter: off},
-				Lines:      tw.Lines{ShowTop: off, ShowBottom: off, ShowHeaderLine: off, ShowFooterLine: off},
-			},
-		})),
-		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
-		tablewriter.WithRowAutoWrap(tw.WrapNone),
-		tablewriter.WithHeaderAlignment(tw.AlignLeft),
-		tablewriter.WithRowAlignment(tw.AlignLeft),
-		tablewriter.WithTrimSpace(tw.Off),
-		tablewriter.WithPadding(tw.Padding{Right: "  ", Overwrite: true}),
-	)
-	t.Header(header)
-	for _, r := range rows {
-		for len(r) < len(header) {
-			r = append(r, "")
-		}
-		if err := t.Append(r); err != nil {
-			panic(err) // rows of strings can't fail to be written to memory
-		}
-	}
-	if err := t.Render(); err != nil {
-		panic(err)
-	}
-	for l := range strings.Lines(b.String()) {
-		l = strings.TrimRight(l, " \n")
-		for strings.HasSuffix(l, " \x1b[0m") { // tablewriter closes styles once more, behind the last cell
-			l = strings.TrimRight(strings.TrimSuffix(l, "\x1b[0m"), " ")
-		}
-		p.line("%s", l)
-	}
-}
-
 // programs writes a line for each program and one for the object.
 func (p *printer) programs(o *ObjectReport) {
 	const whole = "as a whole"
@@ -479,12 +360,12 @@ func (p *printer) programs(o *ObjectReport) {
 			text += " (not loaded by default)"
 		}
 		indent := strings.Repeat(" ", width+2)
-		name := printable(pr.Name, false)
+		name := page.Printable(pr.Name, false)
 		if n := twwidth.Width(name); n <= width {
-			p.para(p.style(bold, name)+indent[n:], indent, text)
+			p.Para(p.Style(page.Bold, name)+indent[n:], indent, text)
 		} else { // a line of its own
-			p.line("%s", p.style(bold, cut(name, pageWidth)))
-			p.para(indent, indent, text)
+			p.Line("%s", p.Style(page.Bold, page.Cut(name, page.Width)))
+			p.Para(indent, indent, text)
 		}
 	}
 	parts := newParts(p)
@@ -499,7 +380,7 @@ func (p *printer) programs(o *ObjectReport) {
 		}
 	}
 	lead := whole + strings.Repeat(" ", width-len(whole)) + "  "
-	p.para(lead, strings.Repeat(" ", twwidth.Width(lead)), parts.text())
+	p.Para(lead, strings.Repeat(" ", twwidth.Width(lead)), parts.text())
 }
 
 // programText is one program's answers in words.
@@ -578,22 +459,22 @@ func (p *printer) findings(list []*Finding) {
 	slices.SortStableFunc(order, func(a, b key) int { return b.verdict.rank() - a.verdict.rank() })
 	for _, k := range order {
 		fs := groups[k]
-		p.para(fmt.Sprintf("%s %s  ", p.status(k.verdict), k.code), "    ", needWord(k.need)+": "+fs[0].Title)
+		p.Para(fmt.Sprintf("%s %s  ", p.status(k.verdict), k.code), "    ", needWord(k.need)+": "+fs[0].Title)
 		in := kernels.NewSet(len(p.report.Kernels))
 		for _, f := range fs {
 			in.Or(p.set(f.Kernels, f.set))
 		}
 		p.places(fs)
-		p.para("    ", "    ", "on "+p.ranges.of(in)+": "+k.message)
+		p.Para("    ", "    ", "on "+p.ranges.of(in)+": "+k.message)
 		if k.hint != "" {
-			p.para("    hint: ", "          ", k.hint)
+			p.Para("    hint: ", "          ", k.hint)
 		}
 		if p.opt.Verbose {
 			for _, c := range fs[0].Candidates {
-				p.para("    candidate ", "              ", c)
+				p.Para("    candidate ", "              ", c)
 			}
 		}
-		p.line("")
+		p.Line("")
 	}
 }
 
@@ -629,23 +510,23 @@ func (p *printer) places(fs []*Finding) {
 		if x.programs[0] != "" {
 			names := x.programs
 			if !p.opt.Verbose && len(names) > maxPrograms+1 {
-				names = append(slices.Clone(names[:maxPrograms]), count(len(names)-maxPrograms, "more program"))
+				names = append(slices.Clone(names[:maxPrograms]), page.Count(len(names)-maxPrograms, "more program"))
 			}
-			who = "in " + plural(len(x.programs), "program") + " " + strings.Join(names, ", ")
+			who = "in " + page.Plural(len(x.programs), "program") + " " + strings.Join(names, ", ")
 		}
 		if x.source == (SourceRef{}) {
-			p.para("    ", "    ", who+" (no line info)")
+			p.Para("    ", "    ", who+" (no line info)")
 			continue
 		}
-		p.line("    %s", cut(fmt.Sprintf("%s:%d  %s", baseName(x.source.File), x.source.Line, x.source.Text), pageWidth-4))
+		p.Line("    %s", page.Cut(fmt.Sprintf("%s:%d  %s", baseName(x.source.File), x.source.Line, x.source.Text), page.Width-4))
 		if i+1 == n || !slices.Equal(x.programs, list[i+1].programs) {
-			for _, l := range wrap(printable(who, false), pageWidth-4) {
-				p.line("    %s", p.style(dim, l))
+			for _, l := range page.Wrap(page.Printable(who, false), page.Width-4) {
+				p.Line("    %s", p.Style(page.Dim, l))
 			}
 		}
 	}
 	if n < len(list) {
-		p.line("    and %s (--verbose lists them)", count(len(list)-n, "more line"))
+		p.Line("    and %s (--verbose lists them)", page.Count(len(list)-n, "more line"))
 	}
 }
 
@@ -669,87 +550,27 @@ func (p *printer) summary() {
 			}
 		}
 	}
-	p.para("", "", fmt.Sprintf("%s, %s, %s: %d ok, %d warn, %d break, %d unknown", count(len(r.Objects), "object"),
-		count(programs, "program"), count(asked.Len(), "kernel"), n[OK], n[Warn], n[Break], n[Unknown]))
+	p.Para("", "", fmt.Sprintf("%s, %s, %s: %d ok, %d warn, %d break, %d unknown", page.Count(len(r.Objects), "object"),
+		page.Count(programs, "program"), page.Count(asked.Len(), "kernel"), n[OK], n[Warn], n[Break], n[Unknown]))
 	if len(r.Findings) > 0 {
-		p.para("", "", "what a code means: corecheck explain "+r.Findings[0].Code)
+		p.Para("", "", "what a code means: corecheck explain "+r.Findings[0].Code)
 	}
 	if asked.Empty() {
-		p.para("", "", "no kernel was asked: nothing is known")
+		p.Para("", "", "no kernel was asked: nothing is known")
 	}
 	if r.Coverage.Text != "" {
-		p.para("", "", r.Coverage.Text)
+		p.Para("", "", r.Coverage.Text)
 	}
 	if n := len(r.Errors); n > 0 {
-		p.para("", "", fmt.Sprintf("%s could not be read (see the errors) and left no mark on these numbers", count(n, "input")))
+		p.Para("", "", fmt.Sprintf("%s could not be read (see the errors) and left no mark on these numbers", page.Count(n, "input")))
 	}
 	for i, s := range r.NotChecked {
 		if i == 0 {
-			p.para("not checked: ", "             ", s)
+			p.Para("not checked: ", "             ", s)
 		} else {
-			p.para("             ", "             ", s)
+			p.Para("             ", "             ", s)
 		}
 	}
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return what
-	}
-	return what + "s"
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
-
-// wrap breaks text into lines of at most width columns at spaces; a longer word is broken where the line ends.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, w := range strings.Fields(text) {
-		for twwidth.Width(w) > width {
-			if line != "" {
-				lines = append(lines, line)
-				line = ""
-			}
-			head := []rune(w)
-			for len(head) > 1 && twwidth.Width(string(head)) > width {
-				head = head[:len(head)-1]
-			}
-			lines = append(lines, string(head))
-			w = w[len(string(head)):]
-		}
-		switch {
-		case line == "":
-			line = w
-		case twwidth.Width(line)+1+twwidth.Width(w) <= width:
-			line += " " + w
-		default:
-			lines = append(lines, line)
-			line = w
-		}
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// cut shortens text to width columns.
-func cut(text string, width int) string {
-	text = printable(text, false)
-	if twwidth.Width(text) <= width {
-		return text
-	}
-	r := []rune(text)
-	for len(r) > 0 && twwidth.Width(string(r))+3 > width {
-		r = r[:len(r)-1]
-	}
-	return string(r) + "..."
-}

@@ -3,12 +3,12 @@ package compat
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 
+	"github.com/corecheck/corecheck/compat/internal/page"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -26,8 +26,8 @@ func tableText(t testing.TB, write func(w *bytes.Buffer) error) string {
 func checkText(t *testing.T, what, text string) {
 	t.Helper()
 	for i, l := range strings.Split(text, "\n") {
-		if n := twwidth.Width(l); n > pageWidth {
-			t.Errorf("%s: line %d has %d columns, the limit is %d: %s", what, i+1, n, pageWidth, l)
+		if n := twwidth.Width(l); n > page.Width {
+			t.Errorf("%s: line %d has %d columns, the limit is %d: %s", what, i+1, n, page.Width, l)
 		}
 		if strings.TrimRight(l, " \t\r") != l {
 			t.Errorf("%s: line %d ends with space: %q", what, i+1, l)
@@ -178,42 +178,6 @@ func TestTableManyColumns(t *testing.T) {
 			if minor := minorOf(k.Version); n >= 20 && !strings.Contains(line, "break "+minor) {
 				t.Errorf("%d kernels: %q does not say that it breaks on %s", n, line, minor)
 			}
-		}
-	}
-}
-
-func TestWrap(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		in    string
-		width int
-		want  []string
-	}{
-		{"", 10, nil},
-		{"one", 10, []string{"one"}},
-		{"one two three", 7, []string{"one two", "three"}},
-		{"one two three", 6, []string{"one", "two", "three"}},
-		{"a longerword b", 4, []string{"a", "long", "erwo", "rd b"}}, // broken where the line ends
-		{"  spaces \n and lines ", 20, []string{"spaces and lines"}},
-		{"fünf für", 8, []string{"fünf für"}}, // columns, not bytes
-	} {
-		if got := wrap(tt.in, tt.width); !slices.Equal(got, tt.want) {
-			t.Errorf("wrap(%q, %d) = %q, want %q", tt.in, tt.width, got, tt.want)
-		}
-	}
-}
-
-func TestCut(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		in    string
-		width int
-		want  string
-	}{
-		{"", 5, ""}, {"short", 5, "short"}, {"longer", 5, "lo..."}, {"ümläut", 5, "üm..."}, {"a\tb", 5, "a b"}, {"\x1b[1m", 9, `\x1b[1m`},
-	} {
-		if got := cut(tt.in, tt.width); got != tt.want {
-			t.Errorf("cut(%q, %d) = %q, want %q", tt.in, tt.width, got, tt.want)
 		}
 	}
 }
