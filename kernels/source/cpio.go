@@ -28,6 +28,8 @@ const (
 	modeType     = 0o170000 // the kind of a file in its mode: S_IFMT of stat(2)
 	modeRegular  = 0o100000
 	modeLink     = 0o120000
+
+	modePermissions = 0o7777 // what of a mode are permissions
 )
 
 // cpioMember is the header of a member.

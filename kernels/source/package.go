@@ -1,7 +1,6 @@
 package source
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -40,11 +39,7 @@ func readPackage(ctx context.Context, src archive.Source, r io.Reader, size int6
 	part, err := packageOf(ctx, src, in, opt)
 	if err != nil {
 		part = nil
-		if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
-			err = ctxErr
-		} else {
-			err = inside(err, src.URI)
-		}
+		err = ofPackage(ctx, err, src.URI)
 	}
 	if opt.Progress != nil {
 		opt.Progress(Event{Name: src.URI, Read: in.n, Size: size, Done: true, Err: err})
@@ -53,155 +48,28 @@ func readPackage(ctx context.Context, src archive.Source, r io.Reader, size int6
 }
 
 func packageOf(ctx context.Context, src archive.Source, in *counted, opt *Options) (*Part, error) {
-	head, err := in.r.Peek(len(arMagic))
-	if err != nil && err != io.EOF {
+	p, err := openPackage(in)
+	if err != nil {
 		return nil, err
 	}
-	var info *packageInfo
-	var walk func(*collector, io.Reader) error
-	var data io.Reader = in
-	step := "payload"
-	switch {
-	case string(head) == arMagic:
-		deb, ar, m, err := readDeb(in)
-		if err != nil {
-			return nil, err
-		}
-		info, data, step, walk = deb, ar, m.name, walkTar
-	case strings.HasPrefix(string(head), rpmMagic):
-		rpm, files, err := readRPM(in)
-		if err != nil {
-			return nil, err
-		}
-		info, walk = rpm, func(c *collector, r io.Reader) error { return walkCpio(c, r, files) }
-	case len(head) == 0:
-		return nil, &btfinfo.Error{Off: -1, Msg: "is empty", Hint: checkNoPackage}
-	default:
-		return nil, &btfinfo.Error{Off: 0, Msg: fmt.Sprintf("no package: starts with % x", head), Hint: checkNoPackage}
-	}
 	if src.Date == "" {
-		src.Date = info.date
+		src.Date = p.info.date
 	}
-	part := &Part{Source: src, Kind: info.kind, Package: info.name, Version: info.version}
-	c := newCollector(ctx, opt, info)
+	part := &Part{Source: src, Kind: p.info.kind, Package: p.info.name, Version: p.info.version}
+	c := newCollector(ctx, opt, p.info)
 	if c.failed != nil {
 		return nil, c.failed
 	}
 	if !c.finished() {
-		x := expanders.Get().(*btfinfo.Expander)
-		out := &bounded{r: x, in: in}
-		err := x.Reset(data)
-		if err == nil {
-			err = walk(c, out)
-		}
-		expanders.Put(x)
-		part.Expanded = out.out
+		part.Expanded, err = p.walk(c.file)
 		if err := c.close(err); err != nil {
-			return nil, inside(err, step)
+			return nil, inside(err, p.step)
 		}
 	}
 	part.Read = in.n
 	part.pieces = c.result()
 	return part, nil
 }
-
-// walkTar hands the files of a tar archive to the collector, until it has what it wants.
-func walkTar(c *collector, r io.Reader) error {
-	tr := tar.NewReader(r)
-	for n := 0; ; n++ {
-		h, err := tr.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil && n >= maxMembers {
-			err = errAt(-1, nil, "more than %d files", maxMembers)
-		}
-		if err != nil {
-			return tarErr(err, n)
-		}
-		link := ""
-		switch h.Typeflag {
-		case tar.TypeReg:
-			if isSparse(h) {
-				continue // stored in pieces; nothing that makes packages makes holes
-			}
-		case tar.TypeSymlink, tar.TypeLink:
-			link = h.Linkname
-		default:
-			continue
-		}
-		err = c.file(h.Name, h.Size, link, tr)
-		if err == errEnough {
-			return nil
-		}
-		if err != nil {
-			return tarErr(err, n)
-		}
-	}
-}
-
-// isSparse tells a file with holes. Formats before 1.0 need not tell their version: archive/tar takes a map for one.
-func isSparse(h *tar.Header) bool {
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
-}
-
-// walkCpio hands the files of an RPM package's archive to the collector, until it has what it wants.
-func walkCpio(c *collector, r io.Reader, files []rpmFile) error {
-	cr := &cpioReader{in: r, files: files}
-	shared := map[uint64]string{} // by inode: a path that is looked for, of files whose content comes with the last of them
-	for n := 0; ; n++ {
-		m, err := cr.next()
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil && n >= maxMembers {
-			err = errAt(-1, nil, "more than %d files", maxMembers)
-		}
-		if err != nil {
-			return err
-		}
-		link := ""
-		switch m.mode & modeType {
-		case modeRegular:
-			if m.links < 2 {
-				break
-			}
-			if p, ok := placeOf(m.path); m.size == 0 && ok && p.role != roleNone {
-				shared[m.inode] = m.path
-				continue
-			}
-			if path, ok := shared[m.inode]; ok && m.size > 0 {
-				delete(shared, m.inode)
-				if p, ok := placeOf(m.path); ok && p.role == roleNone {
-					m.path = path
-				}
-			}
-		case modeLink:
-			target, err := readAll(cr, min(m.size, maxPath))
-			if err != nil {
-				return err
-			}
-			link = string(target)
-		default:
-			continue
-		}
-		err = c.file(m.path, m.size, link, cr)
-		if err == errEnough {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// errEnough ends the walk through an archive: everything that is wanted is out.
-var errEnough = errors.New("enough")
 
 // collector takes what is wanted from the files of a package as they pass.
 type collector struct {
@@ -317,32 +185,24 @@ func (c *collector) haveImage(uname string) bool {
 	return j.file != nil && j.file.BTF != nil
 }
 
-// file takes one file of the package, whose content r has, or the target of a link. It returns errEnough where it is the
-// last one that is wanted.
-func (c *collector) file(name string, size int64, link string, r io.Reader) error {
-	p, ok := placeOf(name)
-	if !ok {
-		e := errAt(-1, nil, "the path %q leads out of the package", name)
-		e.Hint = checkHostile
-		return e
+// file takes one file of the package, whose content r has. It returns errEnough where it is the last one that is wanted.
+func (c *collector) file(m *member, r io.Reader) error {
+	p, err := m.place()
+	if err != nil || p.role == roleNone {
+		return err
 	}
-	if p.role == roleNone {
-		return nil
-	}
-	if link != "" {
+	if m.link != "" {
 		if p.role == roleImage {
 			pc := c.piece(p.uname)
-			pc.links = append(pc.links, fmt.Sprintf("%s is a link to %q", p.path, link))
+			pc.links = append(pc.links, fmt.Sprintf("%s is a link to %q", p.path, m.link))
 		}
 		return nil
 	}
 	if c.seen[p.path] {
-		e := errAt(-1, nil, "%s is in the package twice", p.path)
-		e.Hint = checkHostile
-		return e
+		return twice(p.path)
 	}
 	c.seen[p.path] = true
-	var err error
+	size := m.size
 	switch p.role {
 	case roleImage:
 		err = c.image(p, size, r)
