@@ -309,8 +309,9 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 	}
 	file := &File{Arch: o.arch}
 	if mod, ok := f.find(".modinfo"); ok {
-		if info, err := f.data(mod, 1<<20); err == nil {
-			file.Module, file.Banner.Uname = modinfo(info, "name"), firstWord(modinfo(info, "vermagic"))
+		if b, err := f.data(mod, maxModinfo); err == nil {
+			info := ParseModuleInfo(b)
+			file.Module, file.Banner.Uname = info.Value("name"), firstWord(info.Value("vermagic"))
 		}
 	}
 	if file.Module == "" && o.arch != "bpf" {
@@ -365,16 +366,6 @@ func (o *opener) openELF(in *input, head []byte) (*File, error) {
 	}
 	o.step(".BTF")
 	return file, nil
-}
-
-// modinfo returns the value of a key in .modinfo: zero-terminated "key=value" strings.
-func modinfo(b []byte, key string) string {
-	for _, s := range bytes.Split(b, []byte{0}) {
-		if v, ok := bytes.CutPrefix(s, []byte(key+"=")); ok {
-			return string(v)
-		}
-	}
-	return ""
 }
 
 func firstWord(s string) string {

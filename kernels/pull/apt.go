@@ -68,6 +68,7 @@ const (
 // apt is a Source.
 type apt struct {
 	opt     AptOptions
+	want    func(name string) bool // packages that are read of lists; nil: those that may belong to kernels
 	match   matchers
 	targets []aptTarget
 	config  *AptConfig
@@ -86,6 +87,23 @@ type aptTarget struct {
 
 // NewApt checks the options, and reads the system's configuration as far as they need it.
 func NewApt(ctx context.Context, opt AptOptions) (Source, error) {
+	a, err := newApt(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	if len(opt.Mirrors) > 0 {
+		err = a.mirrorTargets()
+	} else {
+		err = a.configTargets()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// newApt has no targets yet.
+func newApt(ctx context.Context, opt AptOptions) (*apt, error) {
 	a := &apt{opt: opt}
 	if a.opt.Now.IsZero() {
 		a.opt.Now = time.Now()
@@ -114,23 +132,19 @@ func NewApt(ctx context.Context, opt AptOptions) (Source, error) {
 	if a.opt.Arch == "" {
 		a.opt.Arch = debianArch(runtime.GOARCH)
 	}
-	if len(opt.Mirrors) > 0 {
-		err = a.mirrorTargets()
-	} else {
-		err = a.configTargets()
-	}
-	if err != nil {
-		return nil, err
-	}
-	t := opt.Transport
+	a.client = newClient(a.config.transport(opt.Transport))
+	return a, nil
+}
+
+// transport fills in what apt is told of the way to servers.
+func (c *AptConfig) transport(t Transport) Transport {
 	if t.Proxy == nil {
-		t.Proxy = a.config.proxy
+		t.Proxy = c.proxy
 	}
 	if t.Auth == nil {
-		t.Auth = a.config.auth
+		t.Auth = c.auth
 	}
-	a.client = newClient(t)
-	return a, nil
+	return t
 }
 
 // debianArch is Debian's name for an architecture of Go.
@@ -180,20 +194,7 @@ func (a *apt) mirrorTargets() error {
 // configTargets are those of the configuration. A suite that it does not have is asked of the repositories that it has: a machine
 // with bookworm can pull the kernels of trixie.
 func (a *apt) configTargets() error {
-	// What a source is limited to is what the machine can install. Where none is for the architecture that is asked for, all
-	// are asked: kernels of others are read here, not booted.
-	other := func(s AptSource) bool { return len(s.Archs) > 0 && !slices.Contains(s.Archs, a.opt.Arch) }
-	all := slices.DeleteFunc(slices.Clone(a.config.Sources), other)
-	if len(all) == 0 {
-		all = a.config.Sources
-	}
-	var sources []AptSource
-	for _, s := range all {
-		if len(a.opt.Components) > 0 && len(s.Components) > 0 {
-			s.Components = a.opt.Components
-		}
-		sources = append(sources, s)
-	}
+	sources := a.sources()
 	if len(sources) == 0 {
 		return &btfinfo.Error{Off: -1, Msg: "apt's configuration has no source of packages",
 			Hint: "name a repository with --mirror and its suites with --suite"}
@@ -210,8 +211,13 @@ func (a *apt) configTargets() error {
 			chosen = append(chosen, named...)
 		}
 	}
+	return a.addTargets(chosen, len(a.opt.Suites) > 0)
+}
+
+// addTargets makes targets of sources of the configuration, each once.
+func (a *apt) addTargets(sources []AptSource, required bool) error {
 	seen := map[string]bool{}
-	for _, s := range chosen {
+	for _, s := range sources {
 		uris := []string{s.URI}
 		if list, ok := strings.CutPrefix(s.URI, "mirror+file:"); ok {
 			var err error
@@ -233,9 +239,28 @@ func (a *apt) configTargets() error {
 			rings = func() ([]keyring, error) { return readKeyrings(a.opt.Keyrings, false) }
 		}
 		a.targets = append(a.targets, aptTarget{source: s, base: b, rings: rings,
-			ignoreValidUntil: a.config.IgnoreValidUntil || s.IgnoreValidUntil, required: len(a.opt.Suites) > 0})
+			ignoreValidUntil: a.config.IgnoreValidUntil || s.IgnoreValidUntil, required: required})
 	}
 	return nil
+}
+
+// sources are those of the configuration that may have packages for the architecture.
+func (a *apt) sources() []AptSource {
+	// What a source is limited to is what the machine can install. Where none is for the architecture that is asked for, all
+	// are asked: packages of others are read here, not installed.
+	other := func(s AptSource) bool { return len(s.Archs) > 0 && !slices.Contains(s.Archs, a.opt.Arch) }
+	all := slices.DeleteFunc(slices.Clone(a.config.Sources), other)
+	if len(all) == 0 {
+		all = a.config.Sources
+	}
+	var sources []AptSource
+	for _, s := range all {
+		if len(a.opt.Components) > 0 && len(s.Components) > 0 {
+			s.Components = a.opt.Components
+		}
+		sources = append(sources, s)
+	}
+	return sources
 }
 
 // sourcesOf are the sources with a suite: those that have it, or those that would if any did. A distro's security suites are in
@@ -292,12 +317,13 @@ func readMirrors(list string) ([]string, error) {
 
 // debPackage is what a Packages file says of a package.
 type debPackage struct {
-	name, version, arch, source, depends string
-	filename                             string
-	size                                 int64
-	digest                               Digest
-	release                              *release
-	url                                  *url.URL
+	name, version, arch, source   string
+	depends, preDepends, provides string
+	filename                      string
+	size                          int64
+	digest                        Digest
+	release                       *release
+	url                           *url.URL
 }
 
 // Plan reads the suites' indexes.
@@ -539,15 +565,19 @@ func (a *apt) getIndex(ctx context.Context, t *aptTarget, r *release, dir, name 
 }
 
 // packageFields are what is read of a Packages file.
-var packageFields = []string{"package", "version", "architecture", "source", "depends", "filename", "size", "sha256", "sha512"}
+var packageFields = []string{"package", "version", "architecture", "source", "depends", "pre-depends", "provides", "filename", "size", "sha256", "sha512"}
 
-// maxPackages is the most packages of kernels that one list may have; Debian's have about 200.
+// maxPackages is the most packages that are taken of one list; Debian's have 70,000, about 200 of them of kernels.
 const maxPackages = 200_000
 
-// readPackages reads a list of packages, and keeps those that may belong to kernels.
+// readPackages reads a list of packages, and keeps those that are wanted.
 func (a *apt) readPackages(ctx context.Context, name string, in io.Reader) ([]*debPackage, error) {
 	r := newParagraphs(name, &contextReader{ctx, in})
 	r.keep = func(field string) bool { return slices.Contains(packageFields, field) }
+	wanted := a.want
+	if wanted == nil {
+		wanted = a.ofKernel
+	}
 	var packages []*debPackage
 	for {
 		p, err := r.next()
@@ -564,7 +594,7 @@ func (a *apt) readPackages(ctx context.Context, name string, in io.Reader) ([]*d
 		if err != nil {
 			return nil, &btfinfo.Error{File: name, Off: -1, Msg: "can't be expanded", Err: err}
 		}
-		if !a.wanted(p["package"]) {
+		if !wanted(p["package"]) {
 			continue
 		}
 		d, err := debPackageOf(p)
@@ -572,17 +602,17 @@ func (a *apt) readPackages(ctx context.Context, name string, in io.Reader) ([]*d
 			return nil, r.errorf("package %q: %v", shorten(p["package"]), err)
 		}
 		if len(packages) == maxPackages {
-			return nil, r.errorf("more than %d packages of kernels", maxPackages)
+			return nil, r.errorf("more than %d packages that are wanted", maxPackages)
 		}
 		packages = append(packages, d)
 	}
 }
 
-// wanted: a package with an image, or one that may belong to one.
-func (a *apt) wanted(name string) bool {
-	if a.match.match(name) {
-		return true
-	}
+// ofKernel: a package with an image, or one that may belong to one.
+func (a *apt) ofKernel(name string) bool { return a.match.match(name) || OfKernel(name) }
+
+// OfKernel tells a name of a Debian-style package that has a kernel's image, its modules or its configuration.
+func OfKernel(name string) bool {
 	for _, prefixes := range [][]string{imagePrefixes, partPrefixes} {
 		for _, p := range prefixes {
 			if rest, ok := strings.CutPrefix(name, p); ok && rest != "" && isDigit(rest[0]) {
@@ -595,7 +625,8 @@ func (a *apt) wanted(name string) bool {
 
 func debPackageOf(p paragraph) (*debPackage, error) {
 	d := &debPackage{
-		name: p["package"], version: p["version"], arch: p["architecture"], source: p["source"], depends: p["depends"],
+		name: p["package"], version: p["version"], arch: p["architecture"], source: p["source"],
+		depends: p["depends"], preDepends: p["pre-depends"], provides: p["provides"],
 		filename: p["filename"],
 	}
 	if d.version == "" {
@@ -706,9 +737,9 @@ func (a *apt) kernels(packages []*debPackage) []*Kernel {
 		}
 	}
 	compare := func(x, y *Kernel) int {
-		return cmp.Or(compareDebian(x.Version, y.Version), strings.Compare(x.Name, y.Name))
+		return cmp.Or(CompareDebian(x.Version, y.Version), strings.Compare(x.Name, y.Name))
 	}
-	sortKernels(kernels, compareDebian)
+	sortKernels(kernels, CompareDebian)
 	kernels = newestOfUname(kernels, compare)
 	if a.opt.LatestPerSeries {
 		kernels = latest(kernels, compare, func(k *Kernel) string { return flavour(k.Uname) })

@@ -14,9 +14,9 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels/flock"
 )
 
 // Digest is what an index says that a file's digest is. The zero Digest is none.
@@ -121,12 +121,6 @@ type cache struct {
 	dir string
 }
 
-// errBusy: another process is downloading the same file.
-var errBusy = errors.New("another process is downloading this file")
-
-// lockWait is how long to wait before looking again whether the other process is done.
-const lockWait = 200 * time.Millisecond
-
 // file is one file to be had.
 type file struct {
 	uri    *url.URL
@@ -168,13 +162,17 @@ type cached struct {
 	foreign bool
 }
 
+// path is where the file is, once it is there.
+func (c *cache) path(f *file) string { return filepath.Join(c.dir, f.name()) }
+
 // fetch gets the file into the cache, unless it is there. done is told how many bytes are there, as they come.
 func (c *cache) fetch(ctx context.Context, cl *client, f *file, done func(int64)) (*cached, error) {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return nil, err
 	}
-	final := filepath.Join(c.dir, f.name())
-	lock, err := lockPart(ctx, final+".part")
+	final := c.path(f)
+	// Another process may be downloading the same file: it is waited for.
+	lock, err := flock.Open(ctx, final+".part", flock.Exclusive, true)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +198,7 @@ func (c *cache) fetch(ctx context.Context, cl *client, f *file, done func(int64)
 			err = cl.get(ctx, t)
 		}
 		if err != nil {
-			p.keep()
+			p.keep(err)
 			return nil, err
 		}
 		if err = p.sum.check(); err == nil {
@@ -252,35 +250,6 @@ func (c *cache) present(ctx context.Context, final string, f *file) (*cached, er
 		return nil, os.Remove(final)
 	}
 	return &cached{path: final, size: n, sha256: sum.sha256(), reused: n}, nil
-}
-
-// lockPart opens the part file and takes it for this process; where another one has it, it waits.
-func lockPart(ctx context.Context, name string) (*os.File, error) {
-	for {
-		// In a folder that others can write to a link could lead to any file of ours, which would be emptied and written over.
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o644)
-		if err != nil {
-			return nil, err
-		}
-		err = lockFile(f)
-		if err == nil {
-			// The other process may have renamed or removed what was opened here; then it is not the part any more.
-			held, herr := f.Stat()
-			named, nerr := os.Stat(name)
-			if herr == nil && nerr == nil && os.SameFile(held, named) {
-				return f, nil
-			}
-		}
-		f.Close()
-		if err != nil && !errors.Is(err, errBusy) {
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(lockWait):
-		}
-	}
 }
 
 // partFile is a sink in the cache.
@@ -349,9 +318,9 @@ func (p *partFile) Write(b []byte) (int, error) {
 
 func (p *partFile) part() part { return p.p }
 
-// keep leaves the part for the next run, unless there is nothing in it.
-func (p *partFile) keep() {
-	if p.p.have == 0 {
+// keep leaves the part for the next run, unless there is nothing in it, or the disk has no room for the rest.
+func (p *partFile) keep(cause error) {
+	if p.p.have == 0 || errors.As(cause, new(*errWrite)) {
 		_ = os.Remove(p.f.Name())
 		_ = os.Remove(p.of)
 	}

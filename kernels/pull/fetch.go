@@ -243,7 +243,7 @@ func (f *fetcher) download(ctx context.Context, k *Kernel, p *Package) (*cached,
 	if p.url.Scheme == "file" && p.Digest.Hex == "" {
 		return inPlace(ctx, p)
 	}
-	got, err := f.cache.fetch(ctx, f.plan.client, &file{uri: p.url, size: p.Size, limit: maxPackage, digest: p.Digest}, func(n int64) {
+	got, err := f.cache.fetch(ctx, f.plan.client, p.file(), func(n int64) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.done += n - f.files[p.URI]

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/corecheck/corecheck/kernels/flock"
 )
 
 // TestLinkInCache: a link that somebody put where a part of a download will be is not written through.
@@ -22,7 +24,7 @@ func TestLinkInCache(t *testing.T) {
 	if err := os.Symlink(mine, part); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := lockPart(t.Context(), part); !errors.Is(err, unix.ELOOP) {
+	if f, err := flock.Open(t.Context(), part, flock.Exclusive, true); !errors.Is(err, unix.ELOOP) {
 		if err == nil {
 			f.Close()
 		}
@@ -32,7 +34,7 @@ func TestLinkInCache(t *testing.T) {
 	if err := os.Symlink(mine, of); err != nil {
 		t.Fatal(err)
 	}
-	f, err := lockPart(t.Context(), filepath.Join(dir, "y.part"))
+	f, err := flock.Open(t.Context(), filepath.Join(dir, "y.part"), flock.Exclusive, true)
 	if err != nil {
 		t.Fatal(err)
 	}

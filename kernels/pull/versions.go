@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// compareDebian orders versions of Debian packages: -1 where a is older. Source: deb-version(7), and verrevcmp in
+// CompareDebian orders versions of Debian packages: -1 where a is older. Source: deb-version(7), and verrevcmp in
 // lib/dpkg/version.c of dpkg 1.22.
-func compareDebian(a, b string) int {
+func CompareDebian(a, b string) int {
 	epochA, a := cutEpoch(a)
 	epochB, b := cutEpoch(b)
 	if c := compareNumbers(epochA, epochB); c != 0 {

@@ -34,8 +34,8 @@ var debianVersions = []string{
 
 func TestCompareDebian(t *testing.T) {
 	t.Parallel()
-	ordered(t, compareDebian, debianVersions)
-	if compareDebian("6.1.0-1", "0:6.01.0-01") != 0 {
+	ordered(t, CompareDebian, debianVersions)
+	if CompareDebian("6.1.0-1", "0:6.01.0-01") != 0 {
 		t.Error("6.1.0-1 and 0:6.01.0-01 are not the same")
 	}
 }
@@ -56,8 +56,8 @@ func TestCompareDebianAsDpkg(t *testing.T) {
 		if exec.Command(dpkg, "--compare-versions", a, "gt", b).Run() == nil {
 			want = 1
 		}
-		if got := compareDebian(a, b); got != want {
-			t.Errorf("compareDebian(%q, %q) = %d, dpkg says %d", a, b, got, want)
+		if got := CompareDebian(a, b); got != want {
+			t.Errorf("CompareDebian(%q, %q) = %d, dpkg says %d", a, b, got, want)
 		}
 	}
 }
