@@ -8,9 +8,6 @@
 // Trampolines call it themselves. 5.10 has no such function.
 SEC("fentry/migrate_disable") int of_trampolines(void *ctx) { return 0; } // want: CC020 break 5.10; CC021 break 6.1..7.2
 
-// 5.10 has none either, and 6.1 does not refuse it by its version.
-SEC("fentry/__rcu_read_lock") int of_rcu(void *ctx) { return 0; } // want: CC020 break 5.10; CC021 unknown 6.1; CC021 break 6.12..7.2
-
 // It never returns. Updates of 6.12 refuse it as well.
 SEC("fexit/do_exit") int witness(void *ctx) { return 0; } // want: CC021 unknown 5.10..6.12; CC021 break 6.16..7.2
 

@@ -17,6 +17,7 @@ extern struct task_struct *bpf_task_from_pid___wrong(int pid, int flags) __weak 
 extern long schedule_timeout(long timeout) __weak __ksym;
 extern void xfs_corecheck(void) __weak __ksym;
 extern void bpf_rcu_read_lock(void) __ksym; // not weak
+extern void bpf_rcu_read_unlock(void) __ksym;
 
 SEC("tp_btf/task_newtask") int witness(__u64 *ctx)
 {
@@ -59,6 +60,7 @@ SEC("tp_btf/task_newtask") int of_a_module(__u64 *ctx)
 SEC("tp_btf/task_newtask") int strong(__u64 *ctx)
 {
 	bpf_rcu_read_lock(); // want: CC034 break 5.10..6.1
+	bpf_rcu_read_unlock(); // want: CC034 break 5.10..6.1
 	return 0;
 }
 
