@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode"
@@ -169,12 +170,10 @@ func Wrap(text string, width int) []string {
 				lines = append(lines, line)
 				line = ""
 			}
-			head := []rune(w)
-			for len(head) > 1 && twwidth.Width(string(head)) > width {
-				head = head[:len(head)-1]
-			}
-			lines = append(lines, string(head))
-			w = w[len(string(head)):]
+			runes := []rune(w)
+			head := string(runes[:max(fitting(runes, width), 1)])
+			lines = append(lines, head)
+			w = w[len(head):]
 		}
 		switch {
 		case line == "":
@@ -199,8 +198,11 @@ func Cut(text string, width int) string {
 		return text
 	}
 	r := []rune(text)
-	for len(r) > 0 && twwidth.Width(string(r))+3 > width {
-		r = r[:len(r)-1]
-	}
-	return string(r) + "..."
+	return string(r[:fitting(r, width-3)]) + "..."
+}
+
+// fitting is how many of the runes take at most width columns.
+func fitting(r []rune, width int) int {
+	// A longer beginning is never narrower.
+	return sort.Search(len(r), func(n int) bool { return twwidth.Width(string(r[:n+1])) > width })
 }
