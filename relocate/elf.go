@@ -42,6 +42,8 @@ const (
 	stbLocal     = 0
 	stbGlobal    = 1
 	stbWeak      = 2
+	stvInternal  = 1
+	stvHidden    = 2
 )
 
 // elfFile is a 64-bit ELF file: its section table, and its contents on demand. Every offset and size was held against
@@ -73,6 +75,7 @@ type elfSection struct {
 type elfSym struct {
 	name  uint32
 	info  uint8
+	other uint8
 	shndx uint16
 	value uint64
 	size  uint64
@@ -80,6 +83,9 @@ type elfSym struct {
 
 func (s elfSym) bind() uint8 { return s.info >> 4 }
 func (s elfSym) kind() uint8 { return s.info & 0xf }
+
+// hidden tells a symbol with STV_HIDDEN or STV_INTERNAL, which others can't refer to.
+func (s elfSym) hidden() bool { return s.other&3 == stvHidden || s.other&3 == stvInternal }
 
 func (f *elfFile) errorf(section string, off int64, format string, args ...any) *btfinfo.Error {
 	return &btfinfo.Error{File: f.file, Section: section, Off: off, Msg: fmt.Sprintf(format, args...)}
@@ -239,7 +245,7 @@ func (f *elfFile) numSyms() int { return len(f.syms) / elfSymLen }
 func (f *elfFile) sym(i int) elfSym {
 	b := f.syms[i*elfSymLen : (i+1)*elfSymLen]
 	return elfSym{
-		name: f.order.Uint32(b), info: b[4], shndx: f.order.Uint16(b[6:]),
+		name: f.order.Uint32(b), info: b[4], other: b[5], shndx: f.order.Uint16(b[6:]),
 		value: f.order.Uint64(b[8:]), size: f.order.Uint64(b[16:]),
 	}
 }

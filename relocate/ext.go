@@ -25,7 +25,7 @@ const (
 
 // extInfo is .BTF.ext, checked.
 type extInfo struct {
-	lines, relos []extSection
+	funcs, lines, relos []extSection
 }
 
 // extSection is the records about one ELF section.
@@ -81,7 +81,7 @@ func parseExt(data []byte, order binary.ByteOrder, btf *btfinfo.BTF) (*extInfo, 
 		min  uint32
 		to   *[]extSection
 	}{
-		{"func_info", 8, extFuncLen, nil},
+		{"func_info", 8, extFuncLen, &info.funcs},
 		{"line_info", 16, extLineLen, &info.lines},
 		{"core_relo", 24, extCoreLen, &info.relos},
 	}
@@ -120,9 +120,7 @@ func parseExt(data []byte, order binary.ByteOrder, btf *btfinfo.BTF) (*extInfo, 
 				return bad(int64(at)+4, "%d records of %s for section %s need %d bytes, have %d", num, p.what, name, need, end-at-extSecLen)
 			}
 			at += extSecLen
-			if p.to != nil {
-				*p.to = append(*p.to, extSection{name: name, off: int64(at), recLen: int(rec), records: data[at : at+need]})
-			}
+			*p.to = append(*p.to, extSection{name: name, off: int64(at), recLen: int(rec), records: data[at : at+need]})
 			at += need
 		}
 	}
@@ -198,6 +196,8 @@ func (d *objReader) useExt(info *extInfo) error {
 	for _, f := range d.o.Funcs {
 		slices.SortStableFunc(f.Lines, func(a, b Line) int { return cmp.Compare(a.Insn, b.Insn) })
 	}
+	d.o.FuncInfoSize = d.rawInfo(info.funcs, func(f *Func) *[]byte { return &f.FuncInfo })
+	d.o.LineInfoSize = d.rawInfo(info.lines, func(f *Func) *[]byte { return &f.LineInfo })
 	for k := range info.relos {
 		s := &info.relos[k]
 		sec := d.codeSection(s.name)
@@ -230,6 +230,37 @@ func (d *objReader) useExt(info *extInfo) error {
 		}
 	}
 	return nil
+}
+
+// rawInfo gives each function the records that are about it, from the first that lies in it up to the first behind it, of
+// the first section of the right name: adjust_prog_btf_ext_info of libbpf v1.7. It returns the size of a record, 0 where
+// there is none.
+func (d *objReader) rawInfo(info []extSection, to func(*Func) *[]byte) (size int) {
+	seen := map[int]bool{}
+	for k := range info {
+		s := &info[k]
+		size = s.recLen
+		sec := d.codeSection(s.name)
+		if seen[sec] {
+			continue
+		}
+		seen[sec] = true
+		at := func(i int) uint64 { return uint64(d.order.Uint32(s.records[i*s.recLen:])) }
+		start := 0
+		for _, f := range d.funcs[sec] { // by offset; two names of one function get the same records
+			for start < s.count() && at(start) < uint64(f.Off) {
+				start++
+			}
+			i := start
+			for i < s.count() && at(i) < uint64(f.Off)+8*uint64(len(f.Insns)) {
+				i++
+			}
+			if i > start {
+				*to(f) = s.records[start*s.recLen : i*s.recLen : i*s.recLen]
+			}
+		}
+	}
+	return size
 }
 
 // codeSection returns the index of the first section of this name if it is code, else 0. Records about other sections

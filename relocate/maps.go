@@ -1,6 +1,7 @@
 package relocate
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -36,6 +37,7 @@ func (d *objReader) readMaps() error {
 				if align := kconfigAlign(d.o.BTF, e.Type); align > 1 {
 					end += (align - end%align) % align
 				}
+				e.Off = end
 				end += size
 			}
 			m.ValueSize = end
@@ -86,7 +88,7 @@ func (d *objReader) add(sec int, off, size uint64, m *Map) error {
 	}
 	m.Section = d.secs[sec].name
 	d.o.Maps = append(d.o.Maps, m)
-	d.maps[sec] = append(d.maps[sec], &placedMap{m, off, size})
+	d.maps[sec] = append(d.maps[sec], &placedMap{Map: m, off: off, size: size})
 	return nil
 }
 
@@ -202,6 +204,9 @@ func (d *objReader) readBTFMaps() error {
 		}
 		if err := d.add(d.btfMaps, offs[i], uint64(v.Size), m); err != nil {
 			return err
+		}
+		if n := def.Vlen(); n > 0 && def.Member(n-1).Name == "values" {
+			d.maps[d.btfMaps][len(d.maps[d.btfMaps])-1].valuesOff = uint64(def.Member(n - 1).Off.Bytes())
 		}
 	}
 	d.sortMaps(d.btfMaps)
@@ -375,9 +380,12 @@ func (d *objReader) readDataMaps() error {
 // mmapable tells whether user space gets at the variables of a data section: one of them is not static.
 // map_is_mmapable of libbpf v1.7.
 func (d *objReader) mmapable(t btfinfo.Type) bool {
-	for i := range t.Vlen() {
-		if v := d.o.BTF.Type(t.Var(i).Type); v.Kind() == btfinfo.KindVar && v.Linkage() != 0 {
-			return true
+	for i := range d.o.Datasecs {
+		if s := &d.o.Datasecs[i]; s.ID == t.ID() {
+			return slices.ContainsFunc(s.Vars, func(v DatasecVar) bool {
+				vt := d.o.BTF.Type(t.Var(v.Index).Type)
+				return vt.Kind() == btfinfo.KindVar && vt.Linkage() != 0 && !v.Hidden
+			})
 		}
 	}
 	return false
@@ -433,7 +441,8 @@ func (d *objReader) readOpsMaps() error {
 			if strings.HasSuffix(s.name, ".link") {
 				m.Flags = mapLink
 			}
-			m.Members = d.opsMembers(t, content[off:off+uint64(t.Size())])
+			m.Content = content[off : off+uint64(t.Size()) : off+uint64(t.Size())]
+			m.Members = d.opsMembers(t, m.Content)
 			if err := d.add(i, off, uint64(t.Size()), m); err != nil {
 				return err
 			}

@@ -22,6 +22,11 @@ type Object struct {
 	// before 5.0 want their own for kprobes. 0: the object has none.
 	Version uint32
 	BTF     *btfinfo.BTF // nil where the object has no .BTF section
+	RawBTF  []byte       // .BTF as stored
+	// Datasecs are the DATASECs of BTF, but those of externs, in the order of ids.
+	Datasecs []Datasec
+	// FuncInfoSize and LineInfoSize are the sizes of the records in .BTF.ext, in bytes; 0 where it has none.
+	FuncInfoSize, LineInfoSize int
 
 	Programs []*Program // in the order of sections and offsets, as libbpf lists them
 	Funcs    []*Func    // every function: the programs' entries and subprograms, in the same order
@@ -58,6 +63,12 @@ type Func struct {
 	MapRefs []MapRef // references to maps, by instruction
 	Relos   []*Relo  // CO-RE records on instructions of this function, in the order of the file
 	Lines   []Line   // line info, ascending by instruction; may be empty
+	// Hidden: the symbol is global but not visible outside the object. libbpf makes the FUNC of a subprogram a static one,
+	// so that the verifier follows calls of it.
+	Hidden bool
+	// FuncInfo and LineInfo are the records of .BTF.ext from the first that is about this function to the last, as they are
+	// stored: each begins with the byte in the section that it is about.
+	FuncInfo, LineInfo []byte
 
 	index int // in Object.Funcs
 }
@@ -132,7 +143,8 @@ type Map struct {
 	Pinned     bool       // LIBBPF_PIN_BY_NAME
 	Inner      *Map       // of map-in-map, where defined
 	Data       bool       // a data section: .data, .rodata, .bss, .kconfig
-	Content    []byte     // of .data and .rodata: the initial value
+	Content    []byte     // of .data and .rodata, and of a struct_ops map: the initial value
+	Slots      []MapSlot  // elements that a map of maps or a prog array begins with, as "values" lists them
 	StructOps  string     // name of the kernel struct of a struct_ops map: "tcp_congestion_ops", else ""
 	Autoload   bool       // struct_ops: false for a leading '?' of the section
 	Progs      []string   // struct_ops: the programs that fill members, in the order of members
@@ -163,6 +175,7 @@ type Extern struct {
 	Weak  bool
 	Type  btfinfo.ID // of the VAR's type or the FUNC's prototype in the object's BTF; 0 for an untyped ksym
 	Typed bool       // ksym: has a type other than void
+	Off   uint32     // kconfig: bytes from the start of the value of map .kconfig
 }
 
 // Relo is one CO-RE record of .BTF.ext with the instruction that it patches.

@@ -125,6 +125,8 @@ type placedMap struct {
 	*Map
 	off  uint64 // bytes into the section
 	size uint64
+	// valuesOff is where the member "values" of a BTF-defined map lies, in bytes from off; 0 where it has none.
+	valuesOff uint64
 }
 
 // readObject reads the object of size bytes at off of r. It follows bpf_object_open of libbpf v1.7: collect sections and
@@ -166,8 +168,8 @@ func readObject(r io.ReaderAt, off, size int64, file string) (*Object, error) {
 		return nil, e
 	}
 	steps := []func() error{
-		d.readSections, d.readBTF, d.readFuncs, d.readExterns, d.readMaps, d.readRelocs, d.useRelocs, d.reach,
-		d.readStructOps, d.readExt,
+		d.readSections, d.readBTF, d.readDatasecs, d.readFuncs, d.readExterns, d.readMaps, d.readRelocs, d.useRelocs, d.reach,
+		d.readStructOps, d.readSlots, d.readExt,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -273,6 +275,7 @@ func (d *objReader) readBTF() error {
 	if err != nil {
 		return err
 	}
+	d.o.RawBTF = b
 	if d.o.BTF, err = btfinfo.Parse(b); err != nil {
 		if e, ok := err.(*btfinfo.Error); ok {
 			e.File, e.Section = d.file, ".BTF"

@@ -53,7 +53,7 @@ func (d *objReader) readFuncs() error {
 		if total[sec] += s.size; total[sec] > 2*size {
 			return d.errorf(secName, int64(s.value), "functions overlap: they add up to %d bytes, the section has %d", total[sec], size)
 		}
-		f := &Func{Name: name, Section: secName, Off: uint32(s.value), Static: s.bind() == stbLocal, Insns: insns[s.value/8 : (s.value+s.size)/8 : (s.value+s.size)/8]}
+		f := &Func{Name: name, Section: secName, Off: uint32(s.value), Static: s.bind() == stbLocal, Hidden: s.bind() != stbLocal && s.hidden(), Insns: insns[s.value/8 : (s.value+s.size)/8 : (s.value+s.size)/8]}
 		if sec != d.text && s.bind() == stbLocal {
 			// Differs from libbpf, which refuses the object (ENOTSUP): cilium/ebpf takes it.
 			d.refuse(d.errorf(secName, int64(s.value), "static function %s outside .text", name))

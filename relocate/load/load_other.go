@@ -1,0 +1,24 @@
+//go:build !linux
+
+package load
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/corecheck/corecheck/relocate"
+)
+
+// Host returns the running kernel. It needs Linux.
+func Host() (*Kernel, error) {
+	return nil, fmt.Errorf("%s has no BPF objects to load: %w", runtime.GOOS, errors.ErrUnsupported)
+}
+
+// Load loads an object. It needs Linux.
+func Load(obj *relocate.Object, k *Kernel, opt Options) (*Loaded, error) {
+	return nil, &Error{Stage: StageOpen, Msg: runtime.GOOS + " has no BPF", Cause: errors.ErrUnsupported}
+}
+
+// Close does nothing: nothing is ever loaded.
+func (l *Loaded) Close() error { return nil }
