@@ -4,7 +4,18 @@ package images
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 
+	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/kernels/archive"
 	"github.com/corecheck/corecheck/kernels/pull"
@@ -58,10 +69,16 @@ type Files struct {
 	Config string
 	// Modules are those that were asked for with all that they need, each after what it needs.
 	Modules []Module
-	// Builtin and Missing are modules that were asked for and that the kernel has built in, or does not have; sorted.
+	// Builtin and Missing are modules that were asked for, or that one of them needs, and that the kernel has built in, or does
+	// not have; sorted.
 	Builtin, Missing []string
+	// NoModules is why no module could be looked for, though some were asked for: all that are not built in are Missing then.
+	NoModules error
 	// Packages are the packages that they came from; empty where the files are the user's own.
 	Packages []archive.Source
+
+	entries []*entry
+	temp    string // a folder of files of its own
 }
 
 // Module is a module's file.
@@ -69,10 +86,23 @@ type Module struct {
 	Name   string // as in /sys/module, with underscores
 	Path   string // of the .ko, uncompressed
 	Wanted bool   // asked for by name; else another one needs it
+	// Soft: another one only likes to have it before itself (MODULE_SOFTDEP), and loads without. Such modules may well
+	// refuse to load: those for instructions that the processor lacks.
+	Soft bool
 }
 
-// Close lets the cache forget the files.
-func (f *Files) Close() error { return nil }
+// Close lets the cache forget the files, once it needs the room.
+func (f *Files) Close() error {
+	var errs []error
+	for _, e := range f.entries {
+		errs = append(errs, e.close())
+	}
+	f.entries = nil
+	if f.temp != "" {
+		errs = append(errs, os.RemoveAll(f.temp))
+	}
+	return errors.Join(errs...)
+}
 
 // Want is a kernel with the modules that are asked for, by name, with '-' or '_'.
 type Want struct {
@@ -81,44 +111,278 @@ type Want struct {
 }
 
 // Finder finds files of kernels. Its methods may be called from several goroutines.
-type Finder struct{ opt Options }
+type Finder struct {
+	opt      Options
+	packages string // the folder of downloads, which kernels pull has as well
+	store    string
+	passes   chan struct{} // holds one for each package that is being expanded
+	loading  chan struct{} // and for each that is being downloaded
+	grown    atomic.Bool   // the cache has more than when it was last looked at
+
+	kernels *pull.Lists // of packages with kernels
+	all     *pull.Lists // of all packages
+
+	reporting sync.Mutex // held while Options.Progress runs
+	folders   userFolders
+}
+
+// defaultMaxCache has room for some fifty kernels and their packages.
+const defaultMaxCache = 8 << 30
 
 // New checks the options.
-func New(opt Options) (*Finder, error) { return &Finder{opt}, nil }
+func New(opt Options) (*Finder, error) {
+	if opt.CacheDir == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return nil, &btfinfo.Error{Off: -1, Msg: "there is no folder for downloads", Err: err, Hint: "set XDG_CACHE_HOME to one"}
+		}
+		opt.CacheDir = filepath.Join(dir, "corecheck")
+	}
+	if opt.MaxCache == 0 {
+		opt.MaxCache = defaultMaxCache
+	}
+	if opt.Parallel <= 0 {
+		opt.Parallel = 4
+	}
+	f := &Finder{
+		opt: opt, packages: filepath.Join(opt.CacheDir, "pull"), store: filepath.Join(opt.CacheDir, "images"),
+		passes: make(chan struct{}, runtime.GOMAXPROCS(0)), loading: make(chan struct{}, opt.Parallel),
+	}
+	var err error
+	if f.folders, err = newUserFolders(opt.Folders); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
 
-// Find gets a kernel's files, downloading and unpacking what is not there yet.
-func (f *Finder) Find(ctx context.Context, k *kernels.Kernel, modules []string) (*Files, error) {
-	panic("not yet")
+// Close gives up the connections to servers. Files stay until they are closed themselves.
+func (f *Finder) Close() {
+	f.reporting.Lock()
+	defer f.reporting.Unlock()
+	for _, l := range []*pull.Lists{f.kernels, f.all} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// lists are made when they are first needed: they ask apt for its configuration.
+func (f *Finder) lists(ctx context.Context, to **pull.Lists, want func(string) bool) *pull.Lists {
+	f.reporting.Lock()
+	defer f.reporting.Unlock()
+	if *to == nil {
+		opt := f.opt.Apt
+		// A package of one exact version is wanted, of which the digest is known or the list is signed. A list that is older
+		// than it should be hides newer versions, and changes nothing of this one.
+		opt.AllowExpired = true
+		*to = pull.NewLists(ctx, opt, want)
+	}
+	return *to
+}
+
+func (f *Finder) tell(e Event) {
+	if f.opt.Progress != nil {
+		f.reporting.Lock()
+		defer f.reporting.Unlock()
+		f.opt.Progress(e)
+	}
 }
 
 // Prefetch does what Find would for several kernels at once, so that their packages are downloaded side by side. What
 // fails here fails in Find again, which says why. The error is the context's.
-func (f *Finder) Prefetch(ctx context.Context, wants []Want) error { panic("not yet") }
-
-// FromFile is Find for an image that the user names: a boot image (vmlinuz, bzImage, Image), or a kernel's package.
-// modulesFrom is "" (for a package: that package; for an image: lib/modules/UNAME beside or above it, else the system's), a folder
-// (lib/modules/UNAME, or one that has it), or a package.
-func (f *Finder) FromFile(ctx context.Context, image, modulesFrom string, modules []string) (*Files, error) {
-	panic("not yet")
+func (f *Finder) Prefetch(ctx context.Context, wants []Want) error {
+	queue := make(chan Want)
+	var workers sync.WaitGroup
+	for range min(f.opt.Parallel, len(wants)) {
+		workers.Go(func() {
+			for w := range queue {
+				if files, err := f.Find(ctx, w.Kernel, w.Modules); err == nil {
+					files.Close()
+				}
+			}
+		})
+	}
+	for _, w := range wants {
+		select {
+		case queue <- w:
+		case <-ctx.Done():
+		}
+	}
+	close(queue)
+	workers.Wait()
+	return context.Cause(ctx)
 }
 
-// File is one file for a guest's root.
-type File struct {
-	Path   string // in the guest: "/usr/sbin/bpftool"
-	Mode   uint32 // permissions: 0o755
-	Link   string // the target of a symbolic link; "" for a file
-	Source string // the file on this machine; "" for a link
+// Find gets a kernel's files, downloading and unpacking what is not there yet.
+func (f *Finder) Find(ctx context.Context, k *kernels.Kernel, modules []string) (*Files, error) {
+	refs, err := packagesOf(k, len(modules) > 0)
+	if err != nil {
+		return nil, err
+	}
+	files := &Files{Uname: k.Uname, Arch: k.Arch}
+	if err := f.find(ctx, k, refs, modules, files); err != nil {
+		files.Close()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	if f.grown.Swap(false) {
+		f.prune()
+	}
+	return files, nil
 }
 
-// Tree gets Debian packages and all that they depend on for an architecture, in BTFHub's names, and returns their files
-// without documentation.
-func (f *Finder) Tree(ctx context.Context, arch string, packages []string) ([]File, error) {
-	panic("not yet")
+func (f *Finder) find(ctx context.Context, k *kernels.Kernel, refs []*ref, modules []string, files *Files) error {
+	w := &work{f: f, ctx: ctx, id: k.ID, modules: modules, files: files}
+	var gone error // why modules could not be had
+	for _, r := range refs {
+		p, err := f.opener(ctx, k, r)
+		if err == nil {
+			err = w.take(p)
+		}
+		switch {
+		case err == nil:
+			files.Packages = append(files.Packages, archive.Source{URI: r.uri, SHA256: p.sha256})
+		case ctx.Err() != nil || !r.extra:
+			return err
+		case r.part == modulePart: // without the configuration a kernel boots as well
+			gone = err
+		}
+	}
+	if err := files.pickImage(k.ID); err != nil {
+		return err
+	}
+	return w.finish(gone)
 }
 
-// Closure lists what a program of this machine needs to run on arch (in BTFHub's names) beside itself: its ELF interpreter
-// and its libraries, at their paths here. A static program needs nothing.
-func Closure(program, arch string) ([]File, error) { panic("not yet") }
+// work is the way to a kernel's files.
+type work struct {
+	f       *Finder
+	ctx     context.Context
+	id      string // of the kernel
+	modules []string
+	files   *Files
+	taken   []taken
+}
 
-// CacheSize is how many bytes the cache has, packages and what was taken out of them.
-func (f *Finder) CacheSize() (int64, error) { panic("not yet") }
+// taken is a package that was gone through.
+type taken struct {
+	*opener
+	*entry
+}
+
+// take goes through a package. What is built in has to be known before modules are put in order: it is in the same package, or
+// in one that was taken before.
+func (w *work) take(p *opener) error {
+	e, err := w.f.take(w.ctx, w.id, p, &need{boot: true, modules: len(w.modules) > 0, files: w.chosenOf})
+	if err != nil {
+		return err
+	}
+	w.files.entries = append(w.files.entries, e)
+	w.taken = append(w.taken, taken{p, e})
+	return nil
+}
+
+// catalog is what is known of the kernel's modules, with what another manifest says.
+func (w *work) catalog(m *manifest) *catalog {
+	var lists, builtins [][]info
+	for _, t := range w.taken {
+		lists, builtins = append(lists, t.m.List), append(builtins, t.m.Builtin)
+	}
+	if m != nil {
+		lists, builtins = append(lists, m.List), append(builtins, m.Builtin)
+	}
+	return newCatalog(w.files.Uname, lists, builtins)
+}
+
+// chosenOf are the paths of the modules that are needed of one package.
+func (w *work) chosenOf(m *manifest) []string {
+	list, _, _ := w.catalog(m).order(w.modules)
+	own := map[string]bool{}
+	for _, i := range m.List {
+		own[i.Path] = true
+	}
+	var paths []string
+	for _, c := range list {
+		if own[c.Path] {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
+}
+
+// finish puts the modules in order. gone is why a package with modules is not there.
+func (w *work) finish(gone error) error {
+	if len(w.modules) == 0 {
+		return nil
+	}
+	list, builtin, missing := w.catalog(nil).order(w.modules)
+	w.files.Builtin, w.files.Missing = builtin, missing
+	if len(missing) > 0 {
+		w.files.NoModules = gone
+	}
+	for _, c := range list {
+		for i, t := range w.taken {
+			if !slices.ContainsFunc(t.m.List, func(i info) bool { return i.Path == c.Path && i.Name == c.Name }) {
+				continue
+			}
+			if _, ok := t.m.Files[c.Path]; !ok {
+				// A module in a later package needs it, as in Ubuntu's linux-modules-extra.
+				again, err := w.f.take(w.ctx, w.id, t.opener, &need{modules: true, files: w.chosenOf})
+				if err != nil {
+					return err
+				}
+				w.files.entries = append(w.files.entries, again)
+				w.taken[i].entry, t.entry = again, again
+			}
+			w.files.Modules = append(w.files.Modules, Module{Name: c.Name, Path: t.file(c.Path), Wanted: c.wanted, Soft: c.soft})
+			break
+		}
+	}
+	return nil
+}
+
+// pickImage finds image and configuration among what was taken out.
+func (f *Files) pickImage(name string) error {
+	var images, others []string
+	vmlinux := ""
+	for _, e := range f.entries {
+		for _, p := range e.m.Images {
+			switch {
+			case p.Uname != f.Uname:
+				others = append(others, p.Uname)
+			case strings.HasPrefix(path.Base(p.Path), "vmlinux"): // beside a vmlinuz it is there for debuggers
+				vmlinux = e.file(p.Path)
+			default:
+				images = append(images, e.file(p.Path))
+			}
+		}
+		for _, p := range e.m.Configs {
+			if p.Uname == f.Uname && f.Config == "" {
+				f.Config = e.file(p.Path)
+			}
+		}
+	}
+	if vmlinux != "" {
+		images = append(images, vmlinux)
+	}
+	if len(images) == 0 {
+		e := &btfinfo.Error{File: name, Off: -1, Msg: fmt.Sprintf("its packages have no boot image of %s", f.Uname), Hint: "name an image with --image"}
+		if len(others) > 0 {
+			e.Msg += ", but of " + strings.Join(sorted(others), ", ")
+		}
+		return e
+	}
+	f.Image = images[0]
+	return nil
+}
+
+// CacheSize is how many bytes the cache has: packages, and what was taken out of them.
+func (f *Finder) CacheSize() int64 {
+	var n int64
+	for _, i := range f.cached() {
+		n += i.size
+	}
+	return n
+}

@@ -235,6 +235,11 @@ func PlaceOf(path string) FilePlace {
 
 func (p place) exported() FilePlace { return FilePlace{fileKinds[p.role], p.uname, p.module} }
 
+// IsPackage tells a .deb or a .rpm by its first 8 bytes.
+func IsPackage(head []byte) bool {
+	return strings.HasPrefix(string(head), arMagic) || strings.HasPrefix(string(head), rpmMagic)
+}
+
 // OpenPackage reads a package up to its files. uri names it in errors, which are *btfinfo.Error values or the context's.
 func OpenPackage(ctx context.Context, uri string, r io.Reader) (*Package, error) {
 	in := newCounted(ctx, r, nil)
