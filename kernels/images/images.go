@@ -45,7 +45,7 @@ type Options struct {
 type Event struct {
 	Phase   Phase
 	Kernel  string // its ID; "" for what is for all: lists of packages, trees
-	Package string // file name of the package, or suite of Indexing
+	Package string // file name of the package; suite and architecture of Indexing
 	// Done and Total are bytes of Downloading; Total is -1 where it is not known.
 	Done, Total int64
 }
@@ -122,8 +122,11 @@ type Finder struct {
 	kernels *pull.Lists // of packages with kernels
 	all     *pull.Lists // of all packages
 
+	folders userFolders
+
 	reporting sync.Mutex // held while Options.Progress runs
-	folders   userFolders
+	mu        sync.Mutex // of kernels, all and held
+	held      []*entry   // of trees
 }
 
 // defaultMaxCache has room for some fifty kernels and their packages.
@@ -155,27 +158,42 @@ func New(opt Options) (*Finder, error) {
 	return f, nil
 }
 
-// Close gives up the connections to servers. Files stay until they are closed themselves.
-func (f *Finder) Close() {
-	f.reporting.Lock()
-	defer f.reporting.Unlock()
+// Close lets the cache forget what trees have, once it needs the room, and gives up the connections to servers. The files of kernels
+// are closed by themselves.
+func (f *Finder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, l := range []*pull.Lists{f.kernels, f.all} {
 		if l != nil {
 			l.Close()
 		}
 	}
+	var errs []error
+	for _, e := range f.held {
+		errs = append(errs, e.close())
+	}
+	f.held = nil
+	return errors.Join(errs...)
+}
+
+// hold keeps an entry until Close.
+func (f *Finder) hold(e *entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = append(f.held, e)
 }
 
 // lists are made when they are first needed: they ask apt for its configuration.
 func (f *Finder) lists(ctx context.Context, to **pull.Lists, want func(string) bool) *pull.Lists {
-	f.reporting.Lock()
-	defer f.reporting.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if *to == nil {
 		opt := f.opt.Apt
 		// A package of one exact version is wanted, of which the digest is known or the list is signed. A list that is older
 		// than it should be hides newer versions, and changes nothing of this one.
 		opt.AllowExpired = true
 		*to = pull.NewLists(ctx, opt, want)
+		(*to).Reading = func(suite, arch string) { f.tell(Event{Phase: Indexing, Package: suite + " " + arch, Total: -1}) }
 	}
 	return *to
 }

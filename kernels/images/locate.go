@@ -265,7 +265,6 @@ func (f *Finder) listed(ctx context.Context, k *kernels.Kernel, r *ref, tried []
 	var asked, failed []string
 	var first error
 	for _, suite := range suites {
-		f.tell(Event{Phase: Indexing, Kernel: k.ID, Package: suite, Total: -1})
 		packages, err := l.Suite(ctx, suite, r.arch)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

@@ -17,7 +17,6 @@ import (
 
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels"
-	"github.com/corecheck/corecheck/kernels/archive"
 	"github.com/corecheck/corecheck/kernels/pull"
 )
 
@@ -29,24 +28,6 @@ type File struct {
 	Source string // the file on this machine; "" for a link
 }
 
-// Tree is what packages have for a guest's root. The files stay in the cache at least until Close.
-type Tree struct {
-	Files    []File // sorted by path
-	Packages []archive.Source
-
-	entries []*entry
-}
-
-// Close lets the cache forget the files, once it needs the room.
-func (t *Tree) Close() error {
-	var errs []error
-	for _, e := range t.entries {
-		errs = append(errs, e.close())
-	}
-	t.entries = nil
-	return errors.Join(errs...)
-}
-
 // treeAge is how long the answer of repositories, which packages a tree is made of, is taken again.
 const treeAge = 30 * 24 * time.Hour
 
@@ -54,16 +35,15 @@ const treeAge = 30 * 24 * time.Hour
 const maxTree = 200
 
 // Tree gets Debian packages with all that they depend on, for an architecture in BTFHub's names, from the newest stable release
-// that this machine's apt has, and returns their files without documentation, translations and conversions of character sets. No
-// script of a package is run.
-func (f *Finder) Tree(ctx context.Context, arch string, packages []string) (*Tree, error) {
+// that this machine's apt has, and returns their files without documentation, translations and conversions of character sets, sorted
+// by path. No script of a package is run. The files stay in the cache at least until the Finder is closed.
+func (f *Finder) Tree(ctx context.Context, arch string, packages []string) ([]File, error) {
 	debian := debianArch(arch)
 	if debian == "" {
 		return nil, &btfinfo.Error{Off: -1, Msg: fmt.Sprintf("Debian has no packages for %s", arch)}
 	}
-	t := &Tree{}
-	if err := f.tree(ctx, debian, packages, t); err != nil {
-		t.Close()
+	files, err := f.tree(ctx, debian, packages)
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -72,7 +52,7 @@ func (f *Finder) Tree(ctx context.Context, arch string, packages []string) (*Tre
 	if f.grown.Swap(false) {
 		f.prune()
 	}
-	return t, nil
+	return files, nil
 }
 
 // debianArch is Debian's name for an architecture of BTFHub's, "" for one that Debian does not boot in a virtual machine.
@@ -95,7 +75,7 @@ type treePackage struct {
 	listed  *pull.Package
 }
 
-func (f *Finder) tree(ctx context.Context, arch string, packages []string, t *Tree) error {
+func (f *Finder) tree(ctx context.Context, arch string, packages []string) ([]File, error) {
 	sum := sha256.Sum256([]byte("tree\x00" + arch + "\x00" + strings.Join(packages, "\x00")))
 	answers := filepath.Join(f.store, hex.EncodeToString(sum[:])[:keyLength]+".listed")
 	list, fresh := readTree(answers)
@@ -106,36 +86,36 @@ func (f *Finder) tree(ctx context.Context, arch string, packages []string, t *Tr
 			list = now
 			writeAnswer(answers, list)
 		case ctx.Err() != nil || list == nil: // an old answer is better than none
-			return err
+			return nil, err
 		}
 	}
 	if list == nil {
-		return &btfinfo.Error{Off: -1, Msg: fmt.Sprintf("Debian's %s for %s is not in the cache, and nothing is downloaded offline", strings.Join(packages, ", "), arch)}
+		return nil, &btfinfo.Error{Off: -1, Msg: fmt.Sprintf("Debian's %s for %s is not in the cache, and nothing is downloaded offline", strings.Join(packages, ", "), arch)}
 	}
 	paths := map[string]bool{}
+	var files []File
 	for _, p := range list {
 		e, err := f.take(ctx, "", f.treeOpener(arch, packages, &p), &need{all: true})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		t.entries = append(t.entries, e)
-		t.Packages = append(t.Packages, archive.Source{URI: p.File, SHA256: p.SHA256})
+		f.hold(e)
 		for _, file := range e.m.Tree {
 			if !paths[file.Path] {
 				paths[file.Path] = true
-				t.Files = append(t.Files, File{Path: "/" + file.Path, Mode: file.Mode, Source: e.file(file.Path)})
+				files = append(files, File{Path: "/" + file.Path, Mode: file.Mode, Source: e.file(file.Path)})
 			}
 		}
 		for _, l := range e.m.Links {
 			if !paths[l.Path] {
 				paths[l.Path] = true
-				t.Files = append(t.Files, File{Path: "/" + l.Path, Mode: 0o777, Link: l.Target})
+				files = append(files, File{Path: "/" + l.Path, Mode: 0o777, Link: l.Target})
 			}
 		}
 	}
-	t.Files = append(t.Files, interpreters(paths)...)
-	slices.SortFunc(t.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	return nil
+	files = append(files, interpreters(paths)...)
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
 }
 
 // interpreters are links to the dynamic linkers where programs ask for them: since trixie libc6 has them below usr, and lib
@@ -212,7 +192,6 @@ func (f *Finder) closure(ctx context.Context, arch string, packages []string) ([
 	}
 	index := map[string][]*pull.Listed{}
 	for _, suite := range suites {
-		f.tell(Event{Phase: Indexing, Package: suite, Total: -1})
 		list, err := l.Suite(ctx, suite, arch)
 		if errors.Is(err, pull.ErrNoSuite) && suite != suites[0] {
 			continue

@@ -16,6 +16,9 @@ import (
 // suites that may have it. A suite's list is read when it is first asked for, and kept. Its methods may be called from several
 // goroutines.
 type Lists struct {
+	// Reading, where not nil, is told which list begins to be read. It is set before the first one is.
+	Reading func(suite, arch string)
+
 	apt *apt // without targets
 	err error
 
@@ -92,6 +95,9 @@ func (l *Lists) Suite(ctx context.Context, suite, arch string) ([]*Listed, error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.read {
+		if l.Reading != nil {
+			l.Reading(suite, arch)
+		}
 		packages, err := l.readSuite(ctx, suite, arch)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx) // and the next one tries again
