@@ -12,11 +12,17 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build ./corecheck, static and reproducible
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o corecheck ./cmd/corecheck
+
+.PHONY: guests
+guests: ## build ./corecheck-linux-amd64 and ./corecheck-linux-arm64, which corecheck boot puts into its guests
+	@for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o corecheck-linux-$$arch ./cmd/corecheck || exit 1; \
+	done
 
 .PHONY: demo
 demo: build ## check the demo object against the embedded kernels
@@ -32,6 +38,15 @@ test: ## install what the tests need, fetch libbpf and the corpus, run every tes
 .PHONY: bench
 bench: ## run the benchmarks, each beside the naive way, and print docs/performance.md's table
 	@CORECHECK_TOOLS_DIR=$$(ci/fetch-libbpf-tools.sh) ci/bench.sh
+
+.PHONY: truth
+truth: build guests ## boot the kernels, hold every prediction against them, write docs/truth.md
+	ci/install-test-deps.sh
+	@set -e; tools=$$(ci/fetch-libbpf-tools.sh); CORECHECK_TOOLS_DIR=$$tools go run ./ci/truth $(TRUTHFLAGS)
+
+.PHONY: truth-check
+truth-check: ## boot some of the kernels, and fail where a prediction comes out other than docs/truth.md has it
+	@$(MAKE) --no-print-directory truth TRUTHFLAGS='-some -check $(TRUTHFLAGS)'
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (60s)

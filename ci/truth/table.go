@@ -1,0 +1,358 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/corecheck/corecheck/compat"
+	"github.com/corecheck/corecheck/compat/boot"
+	"github.com/corecheck/corecheck/kernels"
+)
+
+// table is a report with what it comes to.
+type table struct {
+	rep      *boot.Report
+	corpus   *corpus
+	sources  map[string]string // packages, by kernel
+	ranges   *compat.Ranges
+	ids      []string // of kernels, in the order of the report
+	wrong    []wrong
+	classes  []class
+	rules    []rule
+	unknown  []open
+	date     time.Time
+	took     time.Duration
+	recorded bool // the report was made earlier: took says nothing
+}
+
+// wrong is a prediction that came out otherwise, on all kernels on which it did for the same reason.
+type wrong struct {
+	object, program, section string
+	stage                    string
+	predicted, expected      string // the prediction, and its reason
+	observed, reason         string // what happened, and its reason on the first of the kernels
+	class                    boot.Class
+	rule                     string
+	kernels                  []string
+}
+
+// class counts failures of a kind.
+type class struct {
+	name                  boot.Class
+	broken, fine, unknown int // programs on kernels by what was predicted of the stage that failed
+	needsTarget           int // and those that lack a target
+}
+
+// rule counts predictions by their reason, and tells where the rule's witness was seen to fail.
+type rule struct {
+	*compat.Rule
+	broken, failed, same int // predicted to break; of these failed; and failed for the reason of this rule
+	open, openFailed     int // left open; of these failed
+
+	fixtures            bool
+	witness             []string // kernels on which a witness failed for the reason of this rule
+	otherwise           []string // and those on which one failed for another
+	twin, twinPredicted int      // kernels on which all twins worked, of those on which all were predicted to
+}
+
+// open counts programs on kernels of which the prediction decided nothing, by the reason of the worst finding.
+type open struct {
+	code       string
+	fine, fail int // as observed
+}
+
+// sourcesOf returns the package of each kernel: its name and version.
+func sourcesOf(ks []*kernels.Kernel) (map[string]string, error) {
+	out := make(map[string]string)
+	for _, k := range ks {
+		out[k.ID] = k.Package
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no kernels come with corecheck")
+	}
+	return out, nil
+}
+
+func newTable(rep *boot.Report, c *corpus, sources map[string]string) *table {
+	t := &table{rep: rep, corpus: c, sources: sources, ranges: compat.NewRanges(rep.Kernels)}
+	for _, k := range rep.Kernels {
+		t.ids = append(t.ids, k.ID)
+	}
+	t.collect()
+	t.countRules()
+	return t
+}
+
+// outcome is one stage of a program, or of an object, on one kernel.
+type outcome struct {
+	stage               string
+	predicted, observed string
+	failed              bool
+}
+
+// decided returns the stage at which a program's or object's prediction is right or wrong: the first that is wrong, else
+// the last that was observed.
+func decided(load boot.Load, attach boot.Attach, predictedLoad, predictedAttach compat.Status) outcome {
+	x := outcome{stage: "load", predicted: string(predictedLoad), observed: string(load), failed: load == boot.LoadFail}
+	if x.failed || predictedLoad == compat.Break || (attach != boot.AttachOK && attach != boot.AttachFail) {
+		return x
+	}
+	return outcome{stage: "attach", predicted: string(predictedAttach), observed: string(attach), failed: attach == boot.AttachFail}
+}
+
+// collect goes through all that was observed.
+func (t *table) collect() {
+	type key struct {
+		object, program, stage, predicted, expected, observed string
+		class                                                 boot.Class
+		rule                                                  string
+	}
+	groups := make(map[key]int)
+	add := func(kernel string, w wrong) {
+		k := key{w.object, w.program, w.stage, w.predicted, w.expected, w.observed, w.class, w.rule}
+		i, ok := groups[k]
+		if !ok {
+			i = len(t.wrong)
+			groups[k] = i
+			t.wrong = append(t.wrong, w)
+		}
+		t.wrong[i].kernels = append(t.wrong[i].kernels, kernel)
+	}
+	classes := make(map[boot.Class]*class)
+	unknown := make(map[string]*open)
+	for i := range t.rep.Runs {
+		r := &t.rep.Runs[i]
+		for j := range r.Objects {
+			o := &r.Objects[j]
+			if o.Agrees == nil || *o.Agrees {
+				continue
+			}
+			x := decided(o.Load, o.Attach, o.PredictedLoad, compat.OK)
+			reason := o.Reason
+			if x.stage == "attach" {
+				reason = o.AttachReason
+			}
+			add(r.Kernel, wrong{object: t.corpus.label(o.File, o.Object), stage: x.stage, predicted: x.predicted,
+				observed: x.observed, reason: reason, class: o.Class, rule: o.Rule})
+		}
+		for j := range r.Programs {
+			p := &r.Programs[j]
+			x := decided(p.Load, p.Attach, p.PredictedLoad, p.PredictedAttach)
+			reason := p.LoadReason
+			if x.stage == "attach" {
+				reason = p.AttachReason
+			}
+			if p.Agrees != nil && !*p.Agrees {
+				w := wrong{object: t.corpus.label(p.File, p.Object), program: p.Program, section: p.Section, stage: x.stage,
+					predicted: x.predicted, observed: x.observed, reason: reason, class: p.Class, rule: p.Rule}
+				if x.predicted == string(compat.Break) {
+					w.expected = p.ExpectedReason
+				}
+				add(r.Kernel, w)
+			}
+			needsTarget := p.Attach == boot.AttachNeedsTarget
+			if p.Agrees == nil && !needsTarget {
+				code := codeOf(p.ExpectedReason)
+				u := unknown[code]
+				if u == nil {
+					u = &open{code: code}
+					unknown[code] = u
+				}
+				if x.failed {
+					u.fail++
+				} else {
+					u.fine++
+				}
+			}
+			if !x.failed {
+				continue
+			}
+			c := classes[p.Class]
+			if c == nil {
+				c = &class{name: p.Class}
+				classes[p.Class] = c
+			}
+			switch {
+			case needsTarget:
+				c.needsTarget++
+			case x.predicted == string(compat.Break):
+				c.broken++
+			case x.predicted == string(compat.Unknown) || p.Agrees == nil:
+				c.unknown++
+			default:
+				c.fine++
+			}
+		}
+	}
+	slices.SortStableFunc(t.wrong, func(a, b wrong) int {
+		return cmp.Or(strings.Compare(a.object, b.object), strings.Compare(a.program, b.program), strings.Compare(a.stage, b.stage))
+	})
+	for _, c := range classes {
+		t.classes = append(t.classes, *c)
+	}
+	slices.SortFunc(t.classes, func(a, b class) int {
+		return cmp.Or(cmp.Compare(b.all(), a.all()), strings.Compare(string(a.name), string(b.name)))
+	})
+	for _, u := range unknown {
+		t.unknown = append(t.unknown, *u)
+	}
+	slices.SortFunc(t.unknown, func(a, b open) int {
+		return cmp.Or(cmp.Compare(b.fine+b.fail, a.fine+a.fail), strings.Compare(a.code, b.code))
+	})
+}
+
+func (c *class) all() int { return c.broken + c.fine + c.unknown + c.needsTarget }
+
+// codeOf is the code at the head of an expected reason, "" where there is none.
+func codeOf(reason string) string {
+	code, _, ok := strings.Cut(reason, ": ")
+	if !ok {
+		return ""
+	}
+	return code
+}
+
+// countRules counts by rules, and follows witnesses and twins.
+func (t *table) countRules() {
+	for _, r := range compat.Rules() {
+		x := rule{Rule: r}
+		fixtures := t.corpus.fixtures(r.Name)
+		x.fixtures = len(fixtures) > 0
+		for i := range t.rep.Runs {
+			run := &t.rep.Runs[i]
+			shown, otherwise, twins, twinsFine := false, false, 0, 0
+			for j := range run.Programs {
+				p := &run.Programs[j]
+				o := decided(p.Load, p.Attach, p.PredictedLoad, p.PredictedAttach)
+				if codeOf(p.ExpectedReason) == r.Code {
+					broken := p.PredictedLoad == compat.Break || p.PredictedAttach == compat.Break
+					switch {
+					case broken:
+						x.broken++
+						if o.failed {
+							x.failed++
+							if p.Rule == r.Code {
+								x.same++
+							}
+						}
+					case p.Agrees == nil && p.Attach != boot.AttachNeedsTarget:
+						x.open++
+						if o.failed {
+							x.openFailed++
+						}
+					}
+				}
+				if !slices.Contains(fixtures, p.File) {
+					continue
+				}
+				switch {
+				case strings.HasPrefix(p.Program, "witness"):
+					if o.failed && p.Rule == r.Code {
+						shown = true
+					} else if o.failed {
+						otherwise = true
+					}
+				case strings.HasPrefix(p.Program, "twin"):
+					if p.PredictedLoad != compat.OK || p.PredictedAttach == compat.Break || p.PredictedAttach == compat.Unknown {
+						continue
+					}
+					twins++
+					if !o.failed {
+						twinsFine++
+					}
+				}
+			}
+			if shown {
+				x.witness = append(x.witness, run.Kernel)
+			}
+			if otherwise && !shown {
+				x.otherwise = append(x.otherwise, run.Kernel)
+			}
+			if twins > 0 {
+				x.twinPredicted++
+				if twins == twinsFine {
+					x.twin++
+				}
+			}
+		}
+		t.rules = append(t.rules, x)
+	}
+}
+
+// known is what of the table is held fast.
+func (t *table) known() *known {
+	k := new(known)
+	for i := range t.rep.Runs {
+		if t.rep.Runs[i].Status == boot.Booted {
+			k.Kernels = append(k.Kernels, t.rep.Runs[i].Kernel)
+		}
+	}
+	whole := func(ids []string) []string { // of kernels that did all that was asked for
+		return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !slices.Contains(k.Kernels, id) })
+	}
+	byKey := make(map[string]int)
+	for _, w := range t.wrong {
+		ids := whole(w.kernels)
+		if len(ids) == 0 {
+			continue
+		}
+		key := w.object + "\x00" + w.program + "\x00" + w.stage
+		i, ok := byKey[key]
+		if !ok {
+			i = len(k.Disagreements)
+			byKey[key] = i
+			k.Disagreements = append(k.Disagreements, disagreement{Object: w.object, Program: w.program, Stage: w.stage})
+		}
+		k.Disagreements[i].Kernels = append(k.Disagreements[i].Kernels, ids...)
+	}
+	for i := range k.Disagreements {
+		t.order(k.Disagreements[i].Kernels)
+	}
+	for _, r := range t.rules {
+		if ids := whole(r.witness); len(ids) > 0 {
+			k.Witnesses = append(k.Witnesses, witnessed{r.Code, ids})
+		}
+	}
+	sortKnown(k)
+	return k
+}
+
+// order sorts kernels as the report does.
+func (t *table) order(ids []string) {
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(slices.Index(t.ids, a), slices.Index(t.ids, b)) })
+}
+
+// unusable says why the report does not tell what it should.
+func (t *table) unusable() []string {
+	var out []string
+	for _, e := range t.rep.Errors {
+		out = append(out, e.Message)
+	}
+	if len(t.rep.Runs) == 0 {
+		out = append(out, "no kernel was booted")
+	}
+	for i := range t.rep.Runs {
+		r := &t.rep.Runs[i]
+		if r.Status != boot.Booted {
+			out = append(out, fmt.Sprintf("%s: %s: %s", r.Kernel, strings.ReplaceAll(string(r.Status), "_", " "), r.Error))
+		}
+		for _, p := range r.Problems {
+			out = append(out, r.Kernel+": "+p)
+		}
+	}
+	return out
+}
+
+// summary prints a line for each kernel.
+func (t *table) summary(w io.Writer) {
+	for i := range t.rep.Runs {
+		r := &t.rep.Runs[i]
+		c := r.Count()
+		fmt.Fprintf(w, "%-45s %-9s booted in %4.1f s, took %5.1f s: %d programs, %d agree, %d disagree, %d unknown, %d need a target\n", r.Kernel, r.Status,
+			float64(r.BootMillis)/1000, float64(r.Millis)/1000, c.Programs, c.Agree, c.Disagree, c.Unknown, c.NeedsTarget)
+	}
+}
