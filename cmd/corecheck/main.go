@@ -9,9 +9,14 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"github.com/corecheck/corecheck/compat/boot/guest"
 )
 
 func main() {
+	if guest.Wanted() { // /init of a virtual machine, made by 'corecheck boot'
+		guest.Main()
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

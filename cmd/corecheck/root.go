@@ -37,6 +37,7 @@ func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
+		newBootCommand(),
 		newBTFCommand(),
 		newExplainCommand(),
 		newKernelsCommand(),

@@ -1,0 +1,549 @@
+package boot
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/corecheck/corecheck/compat"
+	"github.com/corecheck/corecheck/compat/boot/guest"
+	"github.com/corecheck/corecheck/compat/internal/page"
+)
+
+// maxTail is how many of a console's last lines are shown without Verbose.
+const maxTail = 12
+
+// maxNamed is how many programs the last lines name.
+const maxNamed = 8
+
+// WriteTable writes the report for people: a line for each kernel, what came out other than predicted with both reasons, what
+// breaks, what went wrong on the way, and the counts.
+func (r *Report) WriteTable(w io.Writer, opt compat.TableOptions) error {
+	p := &printer{Page: page.New(w, opt.Color), report: r, ranges: compat.NewRanges(r.Kernels), opt: opt}
+	p.kernels()
+	p.outcomes()
+	p.notes()
+	p.trouble()
+	p.summary()
+	return p.Flush()
+}
+
+type printer struct {
+	*page.Page
+	report *Report
+	ranges *compat.Ranges
+	opt    compat.TableOptions
+}
+
+// kernels writes a line for each kernel.
+func (p *printer) kernels() {
+	if len(p.report.Runs) == 0 {
+		return
+	}
+	what := "programs"
+	switch p.report.Loader {
+	case guest.LibBPF:
+		what = "objects"
+	case guest.Command:
+		what = "commands"
+	}
+	var rows [][]string
+	for i := range p.report.Runs {
+		run := &p.report.Runs[i]
+		boot := fmt.Sprintf("%.1f s %s", float64(run.BootMillis)/1000, run.Accel)
+		switch run.Status {
+		case Failed:
+			rows = append(rows, []string{page.Cut(run.Kernel, 46), p.Style(page.Red, "not booted"), "-", "-", "-", "-", "-"})
+			continue
+		case CutShort:
+			boot = p.Style(page.Red, "cut short")
+		}
+		c := run.Count()
+		wrong := fmt.Sprint(c.Wrong())
+		if c.Wrong() > 0 {
+			wrong = p.Style(page.Red, wrong)
+		}
+		rows = append(rows, []string{page.Cut(run.Kernel, 46), boot, fmt.Sprint(c.Programs), fmt.Sprint(c.Agree), wrong, fmt.Sprint(c.Unknown), fmt.Sprint(c.NeedsTarget)})
+	}
+	p.Table([]string{"kernel", "booted in", what, "agree", "disagree", "unknown", "target"}, rows)
+	p.Line("")
+}
+
+// outcome is what programs, or objects as a whole, did alike on some kernels.
+type outcome struct {
+	file, object, program string // program "" for the object as a whole
+	section               string
+	load                  Load
+	attach                Attach
+	errno                 int
+	class                 Class
+	rule                  string
+	predicted             string // in words
+	codes                 string
+	agrees                int // of agreeWord
+	autoload              bool
+}
+
+// The agreements, in the order in which they are written.
+const (
+	disagrees = iota
+	agrees
+	leftOpen
+)
+
+func agreement(a *bool) int {
+	switch {
+	case a == nil:
+		return leftOpen
+	case *a:
+		return agrees
+	}
+	return disagrees
+}
+
+// group is an outcome with its kernels; texts are those of the newest.
+type group struct {
+	outcome
+	kernels            []string
+	observed, expected string
+	log                []string
+}
+
+// groups are the outcomes that are not fine, in the order of objects and programs, as far as they are of the kind.
+func (p *printer) groups() []*group {
+	var list []*group
+	index := make(map[outcome]*group)
+	add := func(o outcome, kernel, observed, expected string, log []string) {
+		g := index[o]
+		if g == nil {
+			g = &group{outcome: o}
+			index[o] = g
+			list = append(list, g)
+		}
+		g.kernels = append(g.kernels, kernel)
+		g.observed, g.expected, g.log = observed, expected, log
+	}
+	for i := range p.report.Runs {
+		run := &p.report.Runs[i]
+		for j := range run.Programs {
+			x := &run.Programs[j]
+			if !x.Breaks() && !wrong(x.Agrees) {
+				continue
+			}
+			errno, reason := x.LoadErrno, x.LoadReason
+			if x.Load == LoadOK {
+				errno, reason = x.AttachErrno, x.AttachReason
+			}
+			o := outcome{file: x.File, object: x.Object, program: x.Program, section: x.Section, load: x.Load, attach: x.Attach, errno: errno,
+				class: x.Class, rule: x.Rule, predicted: predicted(x.PredictedLoad, x.PredictedAttach), codes: strings.Join(x.Codes, ", "),
+				agrees: agreement(x.Agrees), autoload: x.Autoload}
+			add(o, run.Kernel, observedText(x.Load, x.Attach, errno, reason, x.Class, x.Rule), x.ExpectedReason, x.Log)
+		}
+		counted := run.wholes()
+		for j := range run.Objects {
+			x := &run.Objects[j]
+			if !counted[j] {
+				continue
+			}
+			attach, errno, reason := cmp.Or(x.Attach, AttachNone), x.Errno, x.Reason
+			if x.Load == LoadOK {
+				errno, reason = x.AttachErrno, x.AttachReason
+			}
+			o := outcome{file: x.File, object: x.Object, load: x.Load, attach: attach, errno: errno, class: x.Class, rule: x.Rule,
+				predicted: predicted(x.PredictedLoad, compat.None), agrees: agreement(x.Agrees), autoload: true}
+			add(o, run.Kernel, observedText(x.Load, attach, errno, reason, x.Class, x.Rule), "", x.Log)
+		}
+		if x := run.Command; x != nil && (x.Exit != 0 || wrong(x.Agrees)) {
+			o := outcome{object: strings.Join(x.Args, " "), load: LoadFail, errno: x.Exit, predicted: "verdict of the objects: " + string(x.Predicted), agrees: agreement(x.Agrees), autoload: true}
+			add(o, run.Kernel, commandText(x), "", x.Output)
+		}
+	}
+	return list
+}
+
+// wholes tells which objects count by themselves, as Count does: by their indexes.
+func (r *KernelRun) wholes() map[int]bool {
+	type told struct{ disagrees, breaks bool }
+	type object struct{ file, name string }
+	by := make(map[object]told)
+	for i := range r.Programs {
+		p := &r.Programs[i]
+		x := by[object{p.File, p.Object}]
+		x.disagrees = x.disagrees || wrong(p.Agrees)
+		x.breaks = x.breaks || p.Breaks() && p.Autoload
+		by[object{p.File, p.Object}] = x
+	}
+	out := make(map[int]bool)
+	for i := range r.Objects {
+		o := &r.Objects[i]
+		x := by[object{o.File, o.Object}]
+		out[i] = wrong(o.Agrees) && !x.disagrees || o.breaks() && !x.breaks
+	}
+	return out
+}
+
+// predicted is a prediction in words.
+func predicted(load, attach compat.Status) string {
+	switch {
+	case load == compat.Break:
+		return "does not load"
+	case load == compat.Unknown:
+		return "not known whether it loads"
+	case attach == compat.Break:
+		return "loads, does not attach"
+	case attach == compat.Unknown:
+		return "loads, not known whether it attaches"
+	case attach == compat.None:
+		return "loads"
+	}
+	return "loads and attaches"
+}
+
+// observedText is what was observed, with the reason.
+func observedText(load Load, attach Attach, errno int, reason string, class Class, rule string) string {
+	text := "loads and attaches"
+	switch {
+	case load == LoadFail:
+		text = "does not load"
+	case attach == AttachFail:
+		text = "loads, does not attach"
+	case attach == AttachNone, attach == AttachNeedsTarget:
+		return "loads"
+	default:
+		return text
+	}
+	var why []string
+	if errno != 0 {
+		why = append(why, ErrnoName(errno))
+	}
+	if reason != "" {
+		why = append(why, reason)
+	}
+	if len(why) > 0 {
+		text += ", " + strings.Join(why, ": ")
+	}
+	if words := strings.TrimSpace(string(class) + " " + rule); words != "" {
+		text += " (" + words + ")"
+	}
+	return text
+}
+
+func commandText(x *Command) string {
+	text := fmt.Sprintf("ends with status %d", x.Exit)
+	if x.Error != "" {
+		text += ": " + x.Error
+	}
+	if n := len(x.Output); n > 0 {
+		text += ": " + x.Output[n-1]
+	}
+	return text
+}
+
+// who names a group's program.
+func (g *group) who() string {
+	if g.program == "" {
+		return g.object
+	}
+	return g.object + " " + g.program
+}
+
+// outcomes writes what is not fine: first what came out other than predicted.
+func (p *printer) outcomes() {
+	list := p.groups()
+	for kind, title := range []string{"Not as predicted", "Breaks as predicted", "Breaks, which the prediction left open"} {
+		first := true
+		for _, g := range list {
+			if g.agrees != kind {
+				continue
+			}
+			if first {
+				p.Title(title)
+			}
+			first = false
+			p.group(g)
+		}
+		if !first {
+			p.Line("")
+		}
+	}
+}
+
+func (p *printer) group(g *group) {
+	who := g.who()
+	switch {
+	case g.section != "":
+		who += "  " + g.section
+	case g.program == "" && p.report.Loader == guest.Own:
+		who += " as a whole"
+	}
+	if !g.autoload {
+		who += " (not loaded by default)"
+	}
+	p.Line("  %s", p.Style(page.Bold, page.Cut(who, page.Width-2)))
+	p.Para("    on ", "       ", p.ranges.Of(g.kernels))
+	if g.agrees != agrees {
+		expected := g.predicted
+		if g.expected != "" {
+			expected += ", " + g.expected
+		}
+		p.Para("    predicted: ", "               ", expected)
+		p.Para("    observed:  ", "               ", g.observed)
+	} else {
+		p.Para("    ", "    ", g.observed)
+		if g.codes != "" && g.codes != g.rule {
+			p.Para("    ", "    ", "predicted by "+g.codes)
+		}
+	}
+	if p.opt.Verbose {
+		for _, l := range g.log {
+			p.Line("      | %s", page.Cut(l, page.Width-8))
+		}
+	}
+}
+
+// notes writes what the loader decided for want of a user, and the modules that could not be inserted.
+func (p *printer) notes() {
+	type note struct{ object, text string }
+	seen := make(map[note]bool)
+	by := make(map[string][]string)
+	var order []string
+	add := func(object string, notes []string) {
+		for _, n := range notes {
+			if seen[note{object, n}] {
+				continue
+			}
+			seen[note{object, n}] = true
+			if by[object] == nil {
+				order = append(order, object)
+			}
+			by[object] = append(by[object], n)
+		}
+	}
+	modules := make(map[note][]string) // kernels
+	var lacking []note
+	for i := range p.report.Runs {
+		run := &p.report.Runs[i]
+		for j := range run.Objects {
+			add(run.Objects[j].Object, run.Objects[j].Notes)
+		}
+		for j := range run.Programs {
+			add(run.Programs[j].Object, run.Programs[j].Notes)
+		}
+		for _, m := range run.Modules {
+			if m.Error != "" {
+				n := note{m.Name, m.Error}
+				if modules[n] == nil {
+					lacking = append(lacking, n)
+				}
+				modules[n] = append(modules[n], run.Kernel)
+			}
+		}
+	}
+	for i, object := range order {
+		if i == 0 {
+			p.Title("Set by corecheck, because the object leaves it to its loader")
+		}
+		p.Para("  "+page.Cut(object, 30)+": ", "    ", strings.Join(by[object], "; "))
+		if i == len(order)-1 {
+			p.Line("")
+		}
+	}
+	for i, n := range lacking {
+		if i == 0 {
+			p.Title("Modules that were not inserted")
+		}
+		p.Para("  "+page.Cut(n.object, 30)+": ", "    ", n.text+", on "+p.ranges.Of(modules[n]))
+		if i == len(lacking)-1 {
+			p.Line("")
+		}
+	}
+}
+
+// trouble writes what went wrong with kernels: those that did not boot, or not to the end, and faults of their own.
+func (p *printer) trouble() {
+	type failure struct{ error, hint string }
+	var order []failure
+	by := make(map[failure][]*KernelRun)
+	for i := range p.report.Runs {
+		run := &p.report.Runs[i]
+		if run.Status == Booted {
+			continue
+		}
+		f := failure{run.Error, run.Hint}
+		if by[f] == nil {
+			order = append(order, f)
+		}
+		by[f] = append(by[f], run)
+	}
+	for _, f := range order {
+		var booted, not []string
+		for _, run := range by[f] {
+			if run.Status == Failed {
+				not = append(not, run.Kernel)
+			} else {
+				booted = append(booted, run.Kernel)
+			}
+		}
+		if len(not) > 0 {
+			p.Para(p.Style(page.Red, "not booted: "), "            ", p.ranges.Of(not)+": "+f.error)
+		}
+		if len(booted) > 0 {
+			p.Para(p.Style(page.Red, "cut short: "), "           ", p.ranges.Of(booted)+": "+f.error)
+		}
+		if f.hint != "" {
+			p.Para("  hint: ", "        ", f.hint)
+		}
+		for _, run := range by[f] {
+			p.console(run)
+		}
+		p.Line("")
+	}
+	for i := range p.report.Runs {
+		run := &p.report.Runs[i]
+		if len(run.Oops) > 0 {
+			p.Para(p.Style(page.Red, "fault of the kernel: "), "    ", run.Kernel+": "+run.Oops[0])
+			if run.Status == Booted {
+				p.Para("  console: ", "           ", run.Console)
+			}
+		}
+		for _, s := range run.Problems {
+			p.Para("note: ", "      ", run.Kernel+": "+s)
+		}
+		if len(run.Oops)+len(run.Problems) > 0 {
+			p.Line("")
+		}
+	}
+}
+
+// console shows the end of a kernel's console, and where all of it is.
+func (p *printer) console(run *KernelRun) {
+	tail := run.ConsoleTail
+	if !p.opt.Verbose && len(tail) > maxTail {
+		tail = tail[len(tail)-maxTail:]
+	}
+	if len(tail) > 0 {
+		p.Line("  %s", p.Style(page.Dim, page.Cut("the last lines of the console of "+run.Kernel, page.Width-2)))
+	}
+	for _, l := range tail {
+		p.Line("    | %s", page.Cut(l, page.Width-6))
+	}
+	if run.Console != "" && run.Accel != "" {
+		p.Para("  all of it: ", "             ", run.Console)
+	}
+	if n := len(run.NotObserved); n > 0 {
+		p.Para("  ", "  ", page.Count(n, "program")+" not observed")
+	}
+}
+
+// summary counts.
+func (p *printer) summary() {
+	r := p.report
+	var c Counts
+	status := make(map[Status]int)
+	var ways []string
+	for i := range r.Runs {
+		run := &r.Runs[i]
+		c.Add(run.Count())
+		status[run.Status]++
+		if way := run.Accel; run.Status != Failed {
+			if way == "tcg" && run.AccelReason != "" {
+				way += " (" + run.AccelReason + ")"
+			}
+			if !slices.Contains(ways, way) {
+				ways = append(ways, way)
+			}
+		}
+	}
+	text := page.Count(status[Booted], "kernel") + " booted"
+	if len(ways) > 0 {
+		text += " with " + strings.Join(ways, ", ")
+	}
+	if n := status[CutShort]; n > 0 {
+		text += fmt.Sprintf(", %d cut short", n)
+	}
+	if n := status[Failed]; n > 0 {
+		text += fmt.Sprintf(", %d not booted", n)
+	}
+	p.Para("", "", fmt.Sprintf("%s; %s observed: %d as predicted, %d not, %d left open by the prediction, %d only with a target from user space",
+		text, page.Count(c.Programs, "program"), c.Agree, c.Wrong(), c.Unknown, c.NeedsTarget))
+	for _, l := range r.LeftOut {
+		p.Para("left out: ", "          ", l.Object+" on "+page.Count(len(l.Kernels), "kernel")+": "+l.Reason)
+	}
+	if n := len(r.Errors); n > 0 {
+		p.Para("", "", page.Count(n, "input")+" could not be read (see the errors) and left no mark on these numbers")
+	}
+	for _, s := range r.Findings() {
+		p.Para("", "  ", s)
+	}
+}
+
+// Findings are what makes the exit code of the report, a sentence each: kernels that were not booted, predictions that were
+// wrong, programs that break.
+func (r *Report) Findings() []string {
+	p := &printer{report: r, ranges: compat.NewRanges(r.Kernels)}
+	var out []string
+	var undone []string
+	var c Counts
+	for i := range r.Runs {
+		if r.Runs[i].Status != Booted {
+			undone = append(undone, r.Runs[i].Kernel)
+		}
+		c.Add(r.Runs[i].Count())
+	}
+	switch {
+	case len(r.Runs) == 0:
+		out = append(out, "no kernel was booted")
+	case len(undone) > 0:
+		out = append(out, page.Count(len(undone), "kernel")+" could not be booted, or not to the end: "+p.ranges.Of(undone))
+	}
+	list := p.groups()
+	if n := c.Wrong(); n > 0 {
+		verb := "predictions were wrong"
+		if n == 1 {
+			verb = "prediction was wrong"
+		}
+		out = append(out, fmt.Sprintf("%d %s: %s", n, verb, p.named(list, func(g *group) bool { return g.agrees == disagrees })))
+	}
+	if n := c.Broken(); n > 0 {
+		breaks := func(g *group) bool { return g.autoload && (g.load == LoadFail || g.attach == AttachFail) }
+		what := map[guest.Loader]string{guest.LibBPF: "object", guest.Command: "command"}[r.Loader]
+		what = cmp.Or(what, "program")
+		programs, ks := make(map[[3]string]bool), []string(nil)
+		for _, g := range list {
+			if breaks(g) {
+				programs[[3]string{g.file, g.object, g.program}] = true
+				ks = append(ks, g.kernels...)
+			}
+		}
+		verb := " break on "
+		if len(programs) == 1 {
+			verb = " breaks on "
+		}
+		out = append(out, page.Count(len(programs), what)+verb+p.ranges.Of(ks)+": "+p.named(list, breaks))
+	}
+	return out
+}
+
+// named names the programs of groups, each with its kernels.
+func (p *printer) named(list []*group, take func(*group) bool) string {
+	var order []string
+	by := make(map[string][]string)
+	for _, g := range list {
+		if take(g) {
+			if by[g.who()] == nil {
+				order = append(order, g.who())
+			}
+			by[g.who()] = append(by[g.who()], g.kernels...)
+		}
+	}
+	var out []string
+	for _, who := range order[:min(len(order), maxNamed)] {
+		out = append(out, who+" on "+p.ranges.Of(by[who]))
+	}
+	if n := len(order) - maxNamed; n > 0 {
+		out = append(out, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(out, "; ")
+}
