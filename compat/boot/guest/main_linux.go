@@ -158,6 +158,9 @@ func prepare() (problems []string) {
 			problems = append(problems, fmt.Sprintf("raising the limit of %s: %v", r.name, err))
 		}
 	}
+	// Taking a probe off waits for grace periods, for which a guest without load waits longest; hurrying them halves the
+	// time that detaching takes, and what is observed stays the same.
+	_ = os.WriteFile("/sys/kernel/rcu_expedited", []byte("1"), 0)
 	for k, v := range map[string]string{"PATH": searchPath, "HOME": "/", "TERM": "dumb"} {
 		os.Setenv(k, v)
 	}
