@@ -302,3 +302,28 @@ func (t *table) leftOut(p printf) {
 		p.rows([]string{"object", "kernels", "why"}, rows)
 	}
 }
+
+// demo writes testdata/demo/observed.txt: a line for each program of the demo object on each kernel.
+func (t *table) demo(w io.Writer) {
+	fmt.Fprint(w, "# What real kernels did with each program of blkstate.bpf.o, loaded alone and attached: written by make truth.\n"+
+		"# Columns: uname -r, program, load, attach (-: not tried).\n")
+	for i := range t.rep.Runs {
+		r := &t.rep.Runs[i]
+		for j := range r.Programs {
+			p := &r.Programs[j]
+			if t.corpus.label(p.File, p.Object) != "demo/blkstate" {
+				continue
+			}
+			loaded, attached := "ok", "-"
+			switch {
+			case p.Load == boot.LoadFail:
+				loaded = "break"
+			case p.Attach == boot.AttachFail:
+				attached = "break"
+			case p.Attach != boot.AttachNeedsTarget:
+				attached = string(p.Attach)
+			}
+			fmt.Fprintf(w, "%-30s %-11s %-7s %s\n", r.Uname, p.Program, loaded, attached)
+		}
+	}
+}

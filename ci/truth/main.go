@@ -1,8 +1,9 @@
 // Command truth boots Debian's kernels and holds what corecheck predicts against what they do: for every program of
 // Debian's libbpf-tools, of the fixtures and of the bundled tools. `make truth` runs it from the root of the repository.
 //
-// It writes docs/truth.md, the table for people, and ci/truth/known.json, what of it is held fast: the disagreements,
-// which are defects, and the kernels on which each rule's witness was seen to fail. With -check it writes nothing, boots
+// It writes docs/truth.md, the table for people, ci/truth/known.json, what of it is held fast: the disagreements, which are
+// defects, and the kernels on which each rule's witness was seen to fail; and testdata/demo/observed.txt, which tests of the
+// demo are held against. With -check it writes nothing, boots
 // some of the kernels only (-some), and fails where a kernel does not boot, where a disagreement is not known, and where
 // one that is known is gone: then the files are out of date.
 package main
@@ -25,6 +26,7 @@ import (
 // Where things are, from the root of the repository.
 const (
 	documentFile = "docs/truth.md"
+	demoFile     = "testdata/demo/observed.txt"
 	knownFile    = "ci/truth/known.json"
 )
 
@@ -102,13 +104,16 @@ func (o *options) run() error {
 	}
 	t.date, t.took = start, time.Since(start)
 	t.recorded = o.report != ""
-	if err := os.WriteFile(knownFile, t.known().encode(), 0o644); err != nil {
-		return err
-	}
-	var doc bytes.Buffer
+	var doc, demo bytes.Buffer
 	t.write(&doc)
-	if err := os.WriteFile(documentFile, doc.Bytes(), 0o644); err != nil {
-		return err
+	t.demo(&demo)
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{knownFile, t.known().encode()}, {documentFile, doc.Bytes()}, {demoFile, demo.Bytes()}} {
+		if err := os.WriteFile(f.name, f.data, 0o644); err != nil {
+			return err
+		}
 	}
 	t.summary(os.Stdout)
 	if len(problems) > 0 {

@@ -224,11 +224,17 @@ func testReport() *boot.Report {
 	open.Failure = boot.Failure{Stage: load.StageAttach, Class: boot.TargetMissing, Rule: "CC027"}
 	target := surprise
 	target.Program, target.Attach, target.ExpectedReason, target.Agrees = "uprobe", boot.AttachNeedsTarget, "", nil
+	demo := witness
+	demo.File, demo.Object, demo.Program = "testdata/demo/blkstate.bpf.o", "blkstate", "issue"
+	demoBroken, demoNone := broken, demo
+	demoBroken.File, demoBroken.Object, demoBroken.Program = demo.File, demo.Object, "complete"
+	demoNone.Program, demoNone.Attach = "reset", boot.AttachNone
+	demoNone.PredictedAttach = compat.None
 	whole := boot.Object{File: twin.File, Object: twin.Object, Load: boot.LoadFail, Reason: brokenTwin.LoadReason, PredictedLoad: compat.OK, Agrees: &no,
 		Failure: brokenTwin.Failure}
 
-	run := boot.KernelRun{Kernel: a, Status: boot.Booted, Accel: "tcg", QEMU: "7.2.22", BootMillis: 2345, Millis: 34567,
-		Objects: []boot.Object{whole}, Programs: []boot.Program{broken, brokenTwin, surprise, target}}
+	run := boot.KernelRun{Kernel: a, Uname: "5.10.0-46-cloud-amd64", Status: boot.Booted, Accel: "tcg", QEMU: "7.2.22", BootMillis: 2345, Millis: 34567,
+		Objects: []boot.Object{whole}, Programs: []boot.Program{broken, brokenTwin, surprise, target, demo, demoBroken, demoNone}}
 	rep.Runs = append(rep.Runs, run)
 	run.Kernel, run.Status, run.Error = b, boot.CutShort, "the kernel panicked"
 	run.Oops = []string{"BUG: unable to handle page fault"}
@@ -270,12 +276,14 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestDocument(t *testing.T) {
 	t.Parallel()
-	var doc, summary bytes.Buffer
+	var doc, summary, demo bytes.Buffer
 	x := testTable()
 	x.write(&doc)
 	x.summary(&summary)
 	golden(t, "truth.golden", doc.Bytes())
 	golden(t, "summary.golden", summary.Bytes())
+	x.demo(&demo)
+	golden(t, "demo.golden", demo.Bytes())
 	golden(t, "known.golden", x.known().encode())
 	if got := x.unusable(); len(got) != 2 {
 		t.Errorf("%d kernels did not do all: %q, want 2", len(got), got)
