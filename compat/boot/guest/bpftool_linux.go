@@ -147,6 +147,7 @@ var (
 func readBpftool(lines []string, logLines int) libbpfSaid {
 	s := libbpfSaid{attach: map[string]*Outcome{}}
 	said := map[string]string{} // the last word on each program
+	last := ""                  // the program that was spoken of last
 	inLog := false
 	for _, line := range lines {
 		if about := aboutProgram.FindStringSubmatch(line); about != nil {
@@ -167,7 +168,11 @@ func readBpftool(lines []string, logLines int) libbpfSaid {
 				if n := errnoAtEnd(text); n != 0 && strings.Contains(text, "BPF program load failed") {
 					s.errno, s.stage = n, load.StageLoad
 				}
-				said[name] = text
+				// That attributes could not be prepared, or a record not relocated, says less than what came before.
+				if said[name] == "" || !strings.Contains(text, "failed to prepare load attributes") && !strings.HasSuffix(text, ": failed to relocate: "+lastWord(text)) {
+					said[name] = text
+				}
+				last = name
 			}
 			inLog = false
 			continue
@@ -192,6 +197,10 @@ func readBpftool(lines []string, logLines int) libbpfSaid {
 			s.stage, s.reason, s.errno = load.StageBTF, line[len("libbpf: "):], errnoAtEnd(line)
 			continue
 		}
+		if strings.HasPrefix(line, "libbpf: failed to perform CO-RE relocations: ") && last != "" {
+			s.program, s.reason, s.errno, s.stage = last, said[last], errnoAtEnd(line), load.StageReloc
+			continue
+		}
 		if text, ok := strings.CutPrefix(line, "libbpf: "); ok && s.program == "" && !strings.HasPrefix(text, "failed to load object") {
 			if s.reason == "" || s.errno == 0 {
 				s.reason, s.errno = text, errnoAtEnd(text)
@@ -207,6 +216,9 @@ func readBpftool(lines []string, logLines int) libbpfSaid {
 	s.log, s.cut = lastLines(s.log, logLines)
 	return s
 }
+
+// lastWord is what follows the last blank.
+func lastWord(s string) string { return s[strings.LastIndexByte(s, ' ')+1:] }
 
 // attachRefused says why a program was not attached. Without a word from libbpf it was that the section does not say to
 // what (bpf_program__attach: EOPNOTSUPP).

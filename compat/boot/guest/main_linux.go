@@ -52,6 +52,9 @@ func boot() {
 		if p := recover(); p != nil {
 			out.send(Message{Kind: Failed, Object: -1, Err: fmt.Sprintf("panic: %v: %s", p, debug.Stack())})
 		}
+		if out.err != nil {
+			fmt.Fprintln(os.Stderr, "corecheck: sending results:", out.err)
+		}
 		if f, ok := out.w.(*os.File); ok {
 			drain(f)
 		}
@@ -87,7 +90,7 @@ func boot() {
 	for _, m := range modules {
 		out.send(m)
 	}
-	f := &family{own: map[int]bool{}}
+	f := newFamily(InitPath, workerArg)
 	go f.reap()
 	switch plan.Loader {
 	case Own:

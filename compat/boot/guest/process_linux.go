@@ -23,9 +23,12 @@ const killWait = 5 * time.Second
 
 // family are the processes that init started. As init it is the parent of every orphan, too, and buries them.
 type family struct {
-	mu  sync.Mutex // also held from a process's start to its place in own
-	own map[int]bool
+	self []string   // the command of a worker
+	mu   sync.Mutex // also held from a process's start to its place in own
+	own  map[int]bool
 }
+
+func newFamily(self ...string) *family { return &family{self: self, own: map[int]bool{}} }
 
 // start starts a command, and returns what is closed when it has ended.
 func (f *family) start(cmd *exec.Cmd) (<-chan struct{}, error) {
@@ -103,7 +106,7 @@ type process struct {
 	error *tail
 }
 
-// worker starts one: this program once more.
+// worker starts a process that does jobs.
 func (f *family) worker() (worker, error) {
 	jobsIn, jobsOut, err := os.Pipe()
 	if err != nil {
@@ -113,7 +116,7 @@ func (f *family) worker() (worker, error) {
 	if err != nil {
 		return nil, errors.Join(err, jobsIn.Close(), jobsOut.Close())
 	}
-	p := &process{cmd: exec.Command(InitPath, workerArg), in: jobsOut, out: answersIn, error: &tail{}}
+	p := &process{cmd: exec.Command(f.self[0], f.self[1:]...), in: jobsOut, out: answersIn, error: &tail{}}
 	p.cmd.ExtraFiles = []*os.File{jobsIn, answersOut}
 	p.cmd.Stdout, p.cmd.Stderr = p.error, p.error
 	p.done, err = f.start(p.cmd)
