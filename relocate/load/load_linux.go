@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -83,16 +84,58 @@ func bareLoad(k *Kernel) unix.Errno {
 // loader is a load that is going on.
 type loader struct {
 	*plan
+	session *Session
 	l       *Loaded
-	btf     *btf.Handle // of the object, nil where the kernel got none
+	btf     *btf.Handle // of the object, nil where the kernel got none; the session's
 	modules map[*module]*btf.Handle
 	fds     []int32 // fd_array, nil where no function of a module is called
+}
+
+// Session loads one object several times, as for each of its programs alone. Maps that are the same each time, and the
+// object's BTF, are made once: what is asked of a kernel stays the same, and maps of 100,000 elements take longer than the
+// programs. A map that programs were attached to in between may have elements from then.
+type Session struct {
+	obj  *relocate.Object
+	k    *Kernel
+	btf  *btf.Handle
+	maps map[*relocate.Map]sessionMap
+}
+
+// sessionMap is a map of a session, and what it was made of.
+type sessionMap struct {
+	attr    mapCreateAttr // without file descriptors
+	content []byte
+	made    *ebpf.Map
+}
+
+// NewSession returns a session that has loaded nothing yet.
+func NewSession(obj *relocate.Object, k *Kernel) *Session {
+	return &Session{obj: obj, k: k, maps: map[*relocate.Map]sessionMap{}}
+}
+
+// Close gives back what the session holds. What it loaded is closed by itself, before or after.
+func (s *Session) Close() error {
+	errs := []error{s.btf.Close()}
+	s.btf = nil
+	for _, m := range s.maps {
+		errs = append(errs, m.made.Close())
+	}
+	clear(s.maps)
+	return errors.Join(errs...)
 }
 
 // Load prepares an object for a kernel, which must be the running one, and loads it: bpf_object__load of libbpf v1.7.
 //
 // Errors are *Error values. Nothing of the object is left in the kernel then.
 func Load(obj *relocate.Object, k *Kernel, opt Options) (*Loaded, error) {
+	s := NewSession(obj, k)
+	defer s.Close()
+	return s.Load(opt)
+}
+
+// Load is the function of that name, for the session's object.
+func (s *Session) Load(opt Options) (*Loaded, error) {
+	obj, k := s.obj, s.k
 	if k.loads == nil {
 		return nil, &Error{Stage: StageOpen, Errno: unix.EINVAL, Msg: "only the running kernel can be loaded into"}
 	}
@@ -104,7 +147,7 @@ func Load(obj *relocate.Object, k *Kernel, opt Options) (*Loaded, error) {
 		return nil, err
 	}
 	x := &loader{
-		plan: p, modules: map[*module]*btf.Handle{},
+		plan: p, session: s, modules: map[*module]*btf.Handle{},
 		l: &Loaded{Object: obj, Kernel: k, progs: map[string]*Program{}, maps: map[string]*ebpf.Map{}, ops: map[string][]byte{}},
 	}
 	defer x.close()
@@ -120,7 +163,6 @@ func Load(obj *relocate.Object, k *Kernel, opt Options) (*Loaded, error) {
 
 // close gives back what is only needed while an object is loaded.
 func (x *loader) close() {
-	_ = x.btf.Close()
 	for _, h := range x.modules {
 		_ = h.Close()
 	}
@@ -130,6 +172,9 @@ func (x *loader) close() {
 // have struct_ops maps.
 func (x *loader) loadBTF() error {
 	if x.image == nil {
+		return nil
+	}
+	if x.btf = x.session.btf; x.btf != nil {
 		return nil
 	}
 	mandatory := false
@@ -145,7 +190,7 @@ func (x *loader) loadBTF() error {
 	x.image.sanitize(x.k.has)
 	h, err := btf.NewHandleFromRawBTF(x.image.bytes())
 	if err == nil {
-		x.btf = h
+		x.btf, x.session.btf = h, h
 		return nil
 	}
 	if mandatory {
@@ -197,6 +242,9 @@ func (x *loader) createMaps() error {
 		if !m.create {
 			continue
 		}
+		if m.Section == ".kconfig" {
+			m.content = x.kconfig
+		}
 		created, err := x.createMap(m)
 		if err != nil {
 			return mapError(m, "the kernel does not create it", err)
@@ -219,7 +267,7 @@ func mapError(m *mapPlan, msg string, err error) error {
 	return e
 }
 
-// createMap is bpf_object__create_map.
+// createMap is bpf_object__create_map, but for maps that the session has.
 func (x *loader) createMap(m *mapPlan) (*ebpf.Map, error) {
 	attr := mapCreateAttr{
 		mapType: m.Type, keySize: m.KeySize, valueSize: m.valueSize, maxEntries: m.maxEntries, mapFlags: m.flags,
@@ -227,6 +275,13 @@ func (x *loader) createMap(m *mapPlan) (*ebpf.Map, error) {
 	}
 	if x.k.has(featProgName) {
 		attr.mapName = name16(m.kernel)
+	}
+	if x.btf != nil {
+		attr.btfKeyTypeID, attr.btfValueTypeID = uint32(m.keyType), uint32(m.valueType)
+	}
+	made := sessionMap{attr: attr, content: m.content}
+	if old, ok := x.session.maps[m.Map]; ok && old.attr == made.attr && bytes.Equal(old.content, made.content) {
+		return old.made.Clone()
 	}
 	if m.mod != nil {
 		h, err := x.module(m.mod)
@@ -236,7 +291,7 @@ func (x *loader) createMap(m *mapPlan) (*ebpf.Map, error) {
 		attr.valueTypeBTFObjFD, attr.mapFlags = int32(h.FD()), attr.mapFlags|flagVtypeFD
 	}
 	if x.btf != nil && (m.keyType != 0 || m.valueType != 0 || m.Type == mapStructOps) {
-		attr.btfFD, attr.btfKeyTypeID, attr.btfValueTypeID = uint32(x.btf.FD()), uint32(m.keyType), uint32(m.valueType)
+		attr.btfFD = uint32(x.btf.FD())
 	}
 	if m.inner != nil {
 		inner, err := x.createMap(m.inner)
@@ -254,16 +309,32 @@ func (x *loader) createMap(m *mapPlan) (*ebpf.Map, error) {
 	if errno != 0 {
 		return nil, errno
 	}
-	return ebpf.NewMapFromFD(fd)
+	created, err := ebpf.NewMapFromFD(fd)
+	if err != nil || m.Type == mapStructOps || m.Type == mapArena || len(m.Slots) > 0 {
+		return created, err // attached once, mapped once, and elements that are programs would stay
+	}
+	if made.made, err = created.Clone(); err != nil {
+		_ = created.Close()
+		return nil, err
+	}
+	if old, ok := x.session.maps[m.Map]; ok {
+		_ = old.made.Close()
+	}
+	x.session.maps[m.Map] = made
+	m.fresh = true
+	return created, nil
 }
 
 // fillMap gives a map what it begins with: bpf_object__populate_internal_map and init_map_in_map_slots.
 func (x *loader) fillMap(m *mapPlan, to *ebpf.Map) error {
-	content := m.content
-	if m.Section == ".kconfig" {
-		content = x.kconfig
+	if m.freeze && !m.fresh {
+		return nil // it is the session's, with the same contents
 	}
-	if content != nil {
+	if m.Data {
+		content := m.content
+		if content == nil {
+			content = make([]byte, m.valueSize)
+		}
 		if err := to.Update(uint32(0), content, ebpf.UpdateAny); err != nil {
 			return err
 		}

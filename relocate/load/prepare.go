@@ -135,7 +135,7 @@ func asError(err error, stage Stage) *Error {
 // open says why libbpf would not have opened the object.
 func (p *plan) open() error {
 	if len(p.o.Refused) > 0 {
-		return &Error{Stage: StageOpen, Errno: syscall.EINVAL, Msg: "libbpf refuses the object: " + strings.Join(p.o.Refused, "; ")}
+		return &Error{Stage: StageOpen, Errno: syscall.ENOTSUP, Msg: "libbpf refuses the object: " + strings.Join(p.o.Refused, "; ")}
 	}
 	if p.o.ByteOrder.String() != nativeOrder.String() {
 		// LIBBPF_ERRNO__ENDIAN is none of the system's numbers.
@@ -639,6 +639,8 @@ func (p *plan) target(pp *progPlan) error {
 	switch {
 	case sec.ProgType == "BPF_PROG_TYPE_EXT":
 		return fail(StageReloc, syscall.EINVAL, ErrNeedsTarget, "it replaces a function of another program, which only the loading program knows")
+	case sec.Target == "" && strings.Contains(pp.Section, "/"):
+		return fail(StageReloc, syscall.ESRCH, ErrNeedsTarget, "the section %q does not say to what it is attached", pp.Section)
 	case sec.Target == "":
 		return fail(StageReloc, syscall.EINVAL, ErrNeedsTarget, "the section %q does not say to what it is attached", pp.Section)
 	}
