@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +69,8 @@ Images and modules of kernels come from the packages that the archive says they 
 file instead.
 
 With --kernels ` + kernels.Grammar + `
+
+Without arch: or id: terms only kernels of this machine's architecture are booted, where there are any.
 
 Objects under test are trusted with nothing but their guest: docs/boot.md has what they could do.
 
@@ -239,6 +242,11 @@ func (o *bootOptions) find(ctx context.Context, cmd *cobra.Command, finder *imag
 		if sel, err = o.kernels.find(cmd.CommandPath(), cmd.ErrOrStderr(), nil); err != nil {
 			return nil, sel, err
 		}
+		if own := ownArch(sel.Kernels); !sel.ByArch && len(own) > 0 && len(own) < len(sel.Kernels) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "note: %s of other architectures than this machine's are left out; --kernels arch:NAME takes them\n",
+				count(len(sel.Kernels)-len(own), "kernel"))
+			sel.Kernels = own
+		}
 	}
 	image := map[string]string{}
 	var named []*kernels.Kernel
@@ -267,6 +275,17 @@ func (o *bootOptions) find(ctx context.Context, cmd *cobra.Command, finder *imag
 		list = append(list, boot.Kernel{Kernel: k, Image: image[k.ID]})
 	}
 	return list, sel, nil
+}
+
+// ownArch are the kernels of this machine's architecture.
+func ownArch(all []*kernels.Kernel) (own []*kernels.Kernel) {
+	arch, _ := kernels.Arch(runtime.GOARCH)
+	for _, k := range all {
+		if k.Arch == arch {
+			own = append(own, k)
+		}
+	}
+	return own
 }
 
 // programTargets reads --target.

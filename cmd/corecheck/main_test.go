@@ -36,6 +36,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("ROOT", root)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TEN", tenKernels)
+			env.Setenv("ONLY", filepath.SplitList(env.Getenv("PATH"))[0]) // the folder that has corecheck, and nothing else
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -351,6 +351,41 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// A kernel that ends before anything was tried is booted once more, and one that ends later is not.
+func TestRunBootsAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		ends   vm.Ended
+		booted bool // before it ends
+		boots  int
+		status Status
+	}{
+		{"panic", vm.Panic, false, 2, Booted},
+		{"reset", vm.Reset, false, 2, Booted},
+		{"timeout", vm.BootTimeout, false, 1, Failed},
+		{"panic later", vm.Panic, true, 1, CutShort},
+	} {
+		w := newWorld(t, twoKernels[1:]...)
+		boots := 0
+		w.opt.Machines = fakeMachines{run: func(_ context.Context, _ vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
+			if boots++; boots == 2 {
+				return &vm.Outcome{Ended: vm.PowerOff}, answerAll(w.objs, "6.1.0", plan, line)
+			}
+			if tt.booted {
+				return &vm.Outcome{Ended: tt.ends}, say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{}})
+			}
+			return &vm.Outcome{Ended: tt.ends}, nil
+		}}
+		rep, err := Run(context.Background(), w.objs, w.kernels, w.opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run := rep.Runs[0]; boots != tt.boots || run.Status != tt.status || len(run.Problems) != tt.boots-1 {
+			t.Errorf("%s: %d boots, status %s, problems %q", tt.name, boots, run.Status, run.Problems)
+		}
+	}
+}
+
 func TestRunInterrupted(t *testing.T) {
 	w := newWorld(t, twoKernels...)
 	ctx, cancel := context.WithCancelCause(context.Background())

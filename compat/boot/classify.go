@@ -21,6 +21,7 @@ const (
 	MapRefused       Class = "map_refused"      // a map can't be created
 	Relocation       Class = "relocation"       // a CO-RE record that nothing matches was reached, or can't be applied
 	TargetMissing    Class = "target_missing"   // what the section names is not there
+	TargetInvalid    Class = "target_invalid"   // what the section names makes no sense
 	ExternMissing    Class = "extern_missing"   // a kernel symbol, kfunc or config option is not there
 	KfuncRefused     Class = "kfunc_refused"    // a kfunc that is there can't be called
 	StructOpsRefused Class = "struct_ops"       // the struct of a struct_ops map does not fit
@@ -75,6 +76,8 @@ type observed struct {
 type known struct {
 	hook  relocate.Hook // what its section names
 	codes []string      // of the static findings
+	// malformed: its section names something that makes no sense.
+	malformed bool
 }
 
 // verdict is what a failure comes to.
@@ -248,7 +251,7 @@ func classifyErrno(o observed, k known, logged bool) (Class, string) {
 	case load.StageOpen:
 		return Refused, k.pick("CC010", "CC006", "CC012")
 	case load.StageBTF:
-		if slices.Contains(k.codes, "CC011") {
+		if slices.Contains(k.codes, "CC011") || strings.Contains(o.reason, "the kernel's BTF") {
 			return NoKernelBTF, "CC011"
 		}
 		return BTFRefused, ""
@@ -258,6 +261,11 @@ func classifyErrno(o observed, k known, logged bool) (Class, string) {
 		}
 		return MapRefused, k.pick("", "CC031", "CC025")
 	case load.StageReloc:
+		for _, x := range externs {
+			if strings.Contains(o.reason, x.text) {
+				return ExternMissing, x.rule
+			}
+		}
 		if rule := k.pick("", "CC034", "CC035", "CC036"); rule != "" {
 			return ExternMissing, rule
 		}
@@ -266,6 +274,9 @@ func classifyErrno(o observed, k known, logged bool) (Class, string) {
 		}
 		return Relocation, k.pick("", append([]string{"CC006"}, relocationCodes...)...)
 	case load.StageAttach:
+		if k.malformed {
+			return TargetInvalid, k.pick("", "CC026")
+		}
 		return classifyAttach(o.errno, k)
 	}
 	switch o.errno {
@@ -286,6 +297,9 @@ func classifyErrno(o observed, k known, logged bool) (Class, string) {
 	}
 	return Other, ""
 }
+
+// externs is how package load begins what it says of externs.
+var externs = []struct{ text, rule string }{{"extern kfunc ", "CC034"}, {"extern ksym ", "CC035"}, {"extern ", "CC036"}, {"the extern is ", "CC036"}, {"the extern has ", "CC036"}}
 
 // targetRules are the rules on what sections name.
 var targetRules = map[relocate.Hook]string{relocate.HookBTFFunc: "CC020", relocate.HookFunction: "CC027", relocate.HookFunctions: "CC027",

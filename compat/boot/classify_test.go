@@ -86,6 +86,12 @@ var failures = []struct {
 	{name: "target, all versions", stage: load.StageReloc, errno: 3, hook: relocate.HookBTFFunc, codes: "CC020", class: TargetMissing, rule: "CC020"},
 	{name: "tracepoint", stage: load.StageLoad, errno: 3, hook: relocate.HookBTFTP, codes: "CC022", class: TargetMissing, rule: "CC022"},
 	{name: "kfunc", stage: load.StageReloc, errno: 3, codes: "CC034", class: ExternMissing, rule: "CC034"},
+	{name: "kfunc without a finding", stage: load.StageReloc, errno: 3, reason: "extern kfunc bpf_x is not there, and is not weak", class: ExternMissing, rule: "CC034"},
+	{name: "version that can't be told, 7.3", stage: load.StageReloc, errno: 22, class: ExternMissing, rule: "CC036",
+		reason: `extern LINUX_KERNEL_VERSION: release "7.3-cloud-amd64" and version "#1 SMP PREEMPT_DYNAMIC Debian 7.3~rc7-1~exp1 (2026-10-16)" of the kernel don't tell it`},
+	{name: "option of another type", stage: load.StageReloc, errno: 22, reason: "CONFIG_X is m, the extern is a bool", class: ExternMissing, rule: "CC036"},
+	{name: "kernel's BTF that is not there", stage: load.StageBTF, errno: 3, reason: "the kernel's BTF can't be read: no such file", class: NoKernelBTF, rule: "CC011"},
+	{name: "section that makes no sense", stage: load.StageAttach, errno: 22, reason: `"readline" is not path:function`, hook: relocate.HookUser, class: TargetInvalid},
 	{name: "ambiguous", stage: load.StageReloc, errno: 22, codes: "CC005", class: Relocation, rule: "CC005"},
 	{name: "no BTF", stage: load.StageBTF, errno: 3, codes: "CC011", class: NoKernelBTF, rule: "CC011"},
 	{name: "BTF", stage: load.StageBTF, errno: 22, class: BTFRefused},
@@ -111,7 +117,7 @@ func TestClassify(t *testing.T) {
 		if tt.log != "" {
 			o.log = strings.Split(tt.log, "\n")
 		}
-		v := classify(o, known{hook: tt.hook, codes: strings.Fields(tt.codes)})
+		v := classify(o, known{hook: tt.hook, codes: strings.Fields(tt.codes), malformed: tt.name == "section that makes no sense"})
 		if v.class != tt.class || v.rule != tt.rule || v.line != tt.line {
 			t.Errorf("%s: class %s, rule %q, line %q; want %s, %q, %q", tt.name, v.class, v.rule, v.line, tt.class, tt.rule, tt.line)
 		}

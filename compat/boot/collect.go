@@ -279,7 +279,7 @@ func (c *collector) program(m *guest.Message, index int) Program {
 	x := Program{File: o.File, Object: o.Name, Program: p.Name, Section: p.Section, Autoload: p.Sec.Autoload, Load: LoadOK, Attach: AttachNone,
 		PredictedLoad: want.load, PredictedAttach: want.attach, PredictedVerdict: want.verdict, Codes: want.codes, ExpectedReason: want.reason,
 		Notes: c.keep(m.Notes, maxNotes), Millis: millis(m.Millis)}
-	k := known{hook: p.Sec.Hook, codes: want.codes}
+	k := known{hook: p.Sec.Hook, codes: want.codes, malformed: p.Sec.Err != ""}
 	switch r := m.Load.Result; {
 	case r == guest.OK && m.Attach != nil:
 		x.Attach, x.AttachErrno, x.AttachReason, x.Failure = c.failure(m.Attach, load.StageAttach, k, c.plan.ProgramTimeout)
