@@ -16,6 +16,7 @@ import (
 
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels/archive"
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 	"github.com/corecheck/corecheck/kernels/source"
 )
 
@@ -23,7 +24,7 @@ import (
 func ringFile(t testing.TB, armored bool, keys ...*openpgp.Entity) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "keys.gpg")
-	if err := os.WriteFile(name, publicKey(t, armored, keys...), 0o644); err != nil {
+	if err := os.WriteFile(name, pulltest.PublicKey(t, armored, keys...), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -33,7 +34,7 @@ func ringFile(t testing.TB, armored bool, keys ...*openpgp.Entity) string {
 func aptOptions(uri, ring string) AptOptions {
 	return AptOptions{
 		Mirrors: []string{uri}, Suites: []string{"bookworm"}, Arch: "amd64", Keyrings: []string{ring}, Config: &AptConfig{},
-		Transport: quick(), Now: testNow,
+		Transport: quick(), Now: pulltest.Now,
 	}
 }
 
@@ -64,30 +65,30 @@ func describe(p *Plan) []string {
 
 func TestAptPlan(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	ring := ringFile(t, false, key)
-	one := newKernel("6.1.0-50-amd64", "6.1.176-1")
-	old := newKernel("6.1.0-9-amd64", "6.1.27-1")
-	cloud := newKernel("6.1.0-50-cloud-amd64", "6.1.176-1")
-	unsigned := one.whole()
-	unsigned.name += "-unsigned"
-	alone := newKernel("6.1.0-51-amd64", "6.1.180-1").whole() // not signed yet
-	alone.name += "-unsigned"
-	meta, image, modules, base := newKernel("7.2.12+deb13-amd64", "7.2.12-1~bpo13+1").split()
-	_, lonely, _, _ := newKernel("6.19.14+deb13-amd64", "6.19.14-1~bpo13+1").split()
-	_, other, otherModules, _ := newKernel("7.0.13+deb13-amd64", "7.0.13-1~bpo13+1").split()
-	otherModules.version = "7.0.13-2~bpo13+1" // of another build
+	one := pulltest.NewKernel("6.1.0-50-amd64", "6.1.176-1")
+	old := pulltest.NewKernel("6.1.0-9-amd64", "6.1.27-1")
+	cloud := pulltest.NewKernel("6.1.0-50-cloud-amd64", "6.1.176-1")
+	unsigned := one.Whole()
+	unsigned.Name += "-unsigned"
+	alone := pulltest.NewKernel("6.1.0-51-amd64", "6.1.180-1").Whole() // not signed yet
+	alone.Name += "-unsigned"
+	meta, image, modules, base := pulltest.NewKernel("7.2.12+deb13-amd64", "7.2.12-1~bpo13+1").Split()
+	_, lonely, _, _ := pulltest.NewKernel("6.19.14+deb13-amd64", "6.19.14-1~bpo13+1").Split()
+	_, other, otherModules, _ := pulltest.NewKernel("7.0.13+deb13-amd64", "7.0.13-1~bpo13+1").Split()
+	otherModules.Version = "7.0.13-2~bpo13+1" // of another build
 	small := map[string][]byte{"usr/share/doc/x": []byte("x")}
-	repo := newRepo(key, one.whole(), old.whole(), cloud.whole(), unsigned, alone, meta, image, modules, base, lonely, other, otherModules,
-		&testDeb{name: "linux-image-6.1.0-50-amd64-dbg", version: "6.1.176-1", files: small},
-		&testDeb{name: "linux-image-6.12-amd64", version: "6.1.176-1", depends: "linux-image-6.1.0-50-amd64 (= 6.1.176-1)", files: small},
-		&testDeb{name: "linux-image-amd64", version: "7.2.12-1~bpo13+1", depends: "linux-image-7.2.12+deb13-amd64 (= 7.2.12-1~bpo13+1)", files: small},
-		&testDeb{name: "linux-image-amd64-signed-template", version: "6.1.176-1", files: small},
-		&testDeb{name: "linux-base", version: "4.12", files: small},
-		&testDeb{name: "zsh", version: "5", files: small},
+	repo := pulltest.NewRepo(key, one.Whole(), old.Whole(), cloud.Whole(), unsigned, alone, meta, image, modules, base, lonely, other, otherModules,
+		&pulltest.Deb{Name: "linux-image-6.1.0-50-amd64-dbg", Version: "6.1.176-1", Files: small},
+		&pulltest.Deb{Name: "linux-image-6.12-amd64", Version: "6.1.176-1", Depends: "linux-image-6.1.0-50-amd64 (= 6.1.176-1)", Files: small},
+		&pulltest.Deb{Name: "linux-image-amd64", Version: "7.2.12-1~bpo13+1", Depends: "linux-image-7.2.12+deb13-amd64 (= 7.2.12-1~bpo13+1)", Files: small},
+		&pulltest.Deb{Name: "linux-image-amd64-signed-template", Version: "6.1.176-1", Files: small},
+		&pulltest.Deb{Name: "linux-base", Version: "4.12", Files: small},
+		&pulltest.Deb{Name: "zsh", Version: "5", Files: small},
 	)
 	m := newMirror(t)
-	repo.put(t, m, "debian")
+	repo.Put(t, m, "debian")
 
 	all := []string{
 		"debian/12 linux-image-6.1.0-9-amd64 6.1.27-1",
@@ -138,44 +139,44 @@ func TestAptPlan(t *testing.T) {
 // Whatever way a repository is packed, signed and reached, the kernels are the same.
 func TestAptPull(t *testing.T) {
 	t.Parallel()
-	key, stranger := newKey(t, "key"), newKey(t, "stranger")
-	whole := newKernel("6.1.0-50-amd64", "6.1.176-1")
-	splitKernel := newKernel("7.2.12+deb13-amd64", "7.2.12-1~bpo13+1")
-	meta, image, modules, base := splitKernel.split()
-	_, lonely, _, _ := newKernel("6.19.14+deb13-amd64", "6.19.14-1~bpo13+1").split()
+	key, stranger := pulltest.NewKey(t, "key"), pulltest.NewKey(t, "stranger")
+	whole := pulltest.NewKernel("6.1.0-50-amd64", "6.1.176-1")
+	splitKernel := pulltest.NewKernel("7.2.12+deb13-amd64", "7.2.12-1~bpo13+1")
+	meta, image, modules, base := splitKernel.Split()
+	_, lonely, _, _ := pulltest.NewKernel("6.19.14+deb13-amd64", "6.19.14-1~bpo13+1").Split()
 	armoredRing, binaryRing := ringFile(t, true, stranger, key), ringFile(t, false, key)
 	for _, tc := range []struct {
 		name string
-		edit func(*aptRepo)
+		edit func(*pulltest.AptRepo)
 		opt  func(*AptOptions)
 		file bool
 	}{
 		{name: "xz"},
-		{name: "gz", edit: func(r *aptRepo) { r.extensions = []string{".gz"} }},
-		{name: "zst", edit: func(r *aptRepo) { r.extensions = []string{".zst"} }},
-		{name: "plain", edit: func(r *aptRepo) { r.extensions = []string{""} }},
-		{name: "by hash", edit: func(r *aptRepo) { r.byHash = true }},
-		{name: "Release.gpg", edit: func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"Release": text, "Release.gpg": detached(t, text, key)}
+		{name: "gz", edit: func(r *pulltest.AptRepo) { r.Extensions = []string{".gz"} }},
+		{name: "zst", edit: func(r *pulltest.AptRepo) { r.Extensions = []string{".zst"} }},
+		{name: "plain", edit: func(r *pulltest.AptRepo) { r.Extensions = []string{""} }},
+		{name: "by hash", edit: func(r *pulltest.AptRepo) { r.ByHash = true }},
+		{name: "Release.gpg", edit: func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"Release": text, "Release.gpg": pulltest.Detached(t, text, key)}
 			}
 		}},
-		{name: "two signatures, one by a stranger first", edit: func(r *aptRepo) { r.keys = []*openpgp.Entity{stranger, key} }},
-		{name: "two signatures, one by a stranger last", edit: func(r *aptRepo) { r.keys = []*openpgp.Entity{key, stranger} }},
+		{name: "two signatures, one by a stranger first", edit: func(r *pulltest.AptRepo) { r.Keys = []*openpgp.Entity{stranger, key} }},
+		{name: "two signatures, one by a stranger last", edit: func(r *pulltest.AptRepo) { r.Keys = []*openpgp.Entity{key, stranger} }},
 		{name: "armored keyring", opt: func(o *AptOptions) { o.Keyrings = []string{armoredRing} }},
-		{name: "valid until later", edit: func(r *aptRepo) { r.validUntil = testNow.Add(time.Hour) }},
-		{name: "expired, allowed", edit: func(r *aptRepo) { r.validUntil = testNow.Add(-time.Hour) }, opt: func(o *AptOptions) { o.AllowExpired = true }},
-		{name: "by suite's name", edit: func(r *aptRepo) { r.suite = "stable" }, opt: func(o *AptOptions) { o.Suites = []string{"stable"} }},
+		{name: "valid until later", edit: func(r *pulltest.AptRepo) { r.ValidUntil = pulltest.Now.Add(time.Hour) }},
+		{name: "expired, allowed", edit: func(r *pulltest.AptRepo) { r.ValidUntil = pulltest.Now.Add(-time.Hour) }, opt: func(o *AptOptions) { o.AllowExpired = true }},
+		{name: "by suite's name", edit: func(r *pulltest.AptRepo) { r.Suite = "stable" }, opt: func(o *AptOptions) { o.Suites = []string{"stable"} }},
 		{name: "a folder", file: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			repo := newRepo(key, whole.whole(), meta, image, modules, base, lonely)
+			repo := pulltest.NewRepo(key, whole.Whole(), meta, image, modules, base, lonely)
 			if tc.edit != nil {
 				tc.edit(repo)
 			}
 			m := newMirror(t)
-			repo.put(t, m, "debian")
+			repo.Put(t, m, "debian")
 			uri := m.URL + "/debian"
 			if tc.file {
 				dir := t.TempDir()
@@ -205,7 +206,7 @@ func TestAptPull(t *testing.T) {
 				t.Errorf("modules %q", got)
 			}
 			wantURI := "/debian/pool/main/l/linux/linux-image-6.1.0-50-amd64_6.1.176-1_amd64.deb"
-			if len(b.Sources) != 1 || !strings.HasSuffix(b.Sources[0].URI, wantURI) || b.Sources[0].SHA256 != sumHex(whole.whole().build()) || b.Sources[0].Date == "" {
+			if len(b.Sources) != 1 || !strings.HasSuffix(b.Sources[0].URI, wantURI) || b.Sources[0].SHA256 != pulltest.SumHex(whole.Whole().Build()) || b.Sources[0].Date == "" {
 				t.Errorf("sources %+v", b.Sources)
 			}
 			b = builds["debian/13/x86_64/7.2.12+deb13-amd64"]
@@ -250,147 +251,147 @@ func fetchAll(t testing.TB, p *Plan, opt FetchOptions) (map[string]*archive.Buil
 // What a mirror says is believed only where it was signed, is valid, and fits together.
 func TestLyingMirror(t *testing.T) {
 	t.Parallel()
-	key, stranger := newKey(t, "key"), newKey(t, "stranger")
+	key, stranger := pulltest.NewKey(t, "key"), pulltest.NewKey(t, "stranger")
 	ring := ringFile(t, false, key)
-	kernel := newKernel("6.1.0-50-amd64", "6.1.176-1").whole()
-	lie := func(edit func(*testDeb)) *testDeb {
+	kernel := pulltest.NewKernel("6.1.0-50-amd64", "6.1.176-1").Whole()
+	lie := func(edit func(*pulltest.Deb)) *pulltest.Deb {
 		d := *kernel
 		edit(&d)
 		return &d
 	}
 	for _, tc := range []struct {
 		name string
-		edit func(*aptRepo)
+		edit func(*pulltest.AptRepo)
 		opt  func(*AptOptions)
 		err  string
 	}{
-		{"not signed at all", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte { return map[string][]byte{"Release": text} }
+		{"not signed at all", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte { return map[string][]byte{"Release": text} }
 		}, nil, "not signed: there is neither InRelease nor Release.gpg"},
-		{"InRelease is not signed", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte { return map[string][]byte{"InRelease": text} }
+		{"InRelease is not signed", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte { return map[string][]byte{"InRelease": text} }
 		}, nil, `not signed: it begins with "Origin: Debian"`},
-		{"signed by a stranger", func(r *aptRepo) { r.keys = []*openpgp.Entity{stranger} }, nil,
+		{"signed by a stranger", func(r *pulltest.AptRepo) { r.Keys = []*openpgp.Entity{stranger} }, nil,
 			fmt.Sprintf("signed by key %X, which the keyring does not have", stranger.PrimaryKey.Fingerprint)},
-		{"Release.gpg by a stranger", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"Release": text, "Release.gpg": detached(t, text, stranger)}
+		{"Release.gpg by a stranger", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"Release": text, "Release.gpg": pulltest.Detached(t, text, stranger)}
 			}
 		}, nil, "which the keyring does not have"},
-		{"Release.gpg of another text", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"Release": append(text, '\n'), "Release.gpg": detached(t, text, key)}
+		{"Release.gpg of another text", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"Release": append(text, '\n'), "Release.gpg": pulltest.Detached(t, text, key)}
 			}
 		}, nil, "is not valid"},
-		{"Release.gpg is a key", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"Release": text, "Release.gpg": publicKey(t, true, key)}
+		{"Release.gpg is a key", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"Release": text, "Release.gpg": pulltest.PublicKey(t, true, key)}
 			}
 		}, nil, `"PGP PUBLIC KEY BLOCK" where its signature should be`},
-		{"Release.gpg is empty", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
+		{"Release.gpg is empty", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
 				return map[string][]byte{"Release": text, "Release.gpg": nil}
 			}
 		}, nil, "signed by an unnamed key"},
-		{"text changed after signing", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"InRelease": bytes.Replace(clearSign(t, text, key), []byte("Origin: Debian"), []byte("Origin: Evilco"), 1)}
+		{"text changed after signing", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"InRelease": bytes.Replace(pulltest.ClearSign(t, text, key), []byte("Origin: Debian"), []byte("Origin: Evilco"), 1)}
 			}
 		}, nil, "is not valid"},
-		{"text before the signed one", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"InRelease": append([]byte("SHA256:\n"), clearSign(t, text, key)...)}
+		{"text before the signed one", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"InRelease": append([]byte("SHA256:\n"), pulltest.ClearSign(t, text, key)...)}
 			}
 		}, nil, `not signed: it begins with "SHA256:"`},
-		{"text behind the signature", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"InRelease": append(clearSign(t, text, key), "\nOrigin: Evilco\n"...)}
+		{"text behind the signature", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"InRelease": append(pulltest.ClearSign(t, text, key), "\nOrigin: Evilco\n"...)}
 			}
 		}, nil, "bytes behind the signature"},
-		{"two signed texts", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				return map[string][]byte{"InRelease": append(append(clearSign(t, text, key), '\n'), clearSign(t, text, stranger)...)}
+		{"two signed texts", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				return map[string][]byte{"InRelease": append(append(pulltest.ClearSign(t, text, key), '\n'), pulltest.ClearSign(t, text, stranger)...)}
 			}
 		}, nil, "bytes behind the signature"},
-		{"cut in the signature", func(r *aptRepo) {
-			r.signature = func(text []byte) map[string][]byte {
-				b := clearSign(t, text, key)
+		{"cut in the signature", func(r *pulltest.AptRepo) {
+			r.Signature = func(text []byte) map[string][]byte {
+				b := pulltest.ClearSign(t, text, key)
 				return map[string][]byte{"InRelease": b[:len(b)-60]}
 			}
 		}, nil, "malformed"},
-		{"expired", func(r *aptRepo) { r.validUntil = testNow.Add(-time.Hour) }, nil, "expired: valid until 2026-11-20 11:00:00, now it is 2026-11-20 12:00:00"},
-		{"from the future", func(r *aptRepo) { r.date = testNow.Add(time.Hour) }, nil, "made in the future"},
-		{"another suite", func(r *aptRepo) { r.codename = "buster" }, nil, `the signed file is of suite "stable", codename "buster", not of "bookworm"`},
+		{"expired", func(r *pulltest.AptRepo) { r.ValidUntil = pulltest.Now.Add(-time.Hour) }, nil, "expired: valid until 2026-11-20 11:00:00, now it is 2026-11-20 12:00:00"},
+		{"from the future", func(r *pulltest.AptRepo) { r.Date = pulltest.Now.Add(time.Hour) }, nil, "made in the future"},
+		{"another suite", func(r *pulltest.AptRepo) { r.Codename = "buster" }, nil, `the signed file is of suite "stable", codename "buster", not of "bookworm"`},
 		{"no such suite", nil, func(o *AptOptions) { o.Suites = []string{"sid"} }, `no suite "sid" there`},
 		{"a suite that leads out", nil, func(o *AptOptions) { o.Suites = []string{"../../etc"} }, `path "dists/../../etc/InRelease" leads out of the repository`},
 		{"no such component", nil, func(o *AptOptions) { o.Components = []string{"contrib"} }, "it lists no contrib/binary-amd64/Packages; the suite's components are main"},
 		{"no such architecture", nil, func(o *AptOptions) { o.Arch = "s390x" }, `the suite has no architecture "s390x"; it has amd64, arm64`},
-		{"only weak digests", func(r *aptRepo) {
-			r.editRelease = func(b []byte) []byte { return bytes.Replace(b, []byte("SHA256:"), []byte("SHA1:"), 1) }
+		{"only weak digests", func(r *pulltest.AptRepo) {
+			r.EditRelease = func(b []byte) []byte { return bytes.Replace(b, []byte("SHA256:"), []byte("SHA1:"), 1) }
 		}, nil, "no SHA256 and no SHA512 of its files"},
-		{"a digest that is none", func(r *aptRepo) {
-			r.editRelease = func(b []byte) []byte { return bytes.Replace(b, []byte("SHA256:\n "), []byte("SHA256:\n zz"), 1) }
+		{"a digest that is none", func(r *pulltest.AptRepo) {
+			r.EditRelease = func(b []byte) []byte { return bytes.Replace(b, []byte("SHA256:\n "), []byte("SHA256:\n zz"), 1) }
 		}, nil, "is no sha256 digest of 64 hex digits"},
-		{"a negative size", func(r *aptRepo) {
-			r.editRelease = func(b []byte) []byte {
+		{"a negative size", func(r *pulltest.AptRepo) {
+			r.EditRelease = func(b []byte) []byte {
 				return bytes.Replace(b, []byte("SHA256:\n"), []byte("SHA256:\n "+strings.Repeat("0", 64)+" -1 x\n"), 1)
 			}
 		}, nil, `size "-1" of "x" is no number of bytes`},
-		{"a file listed twice, differently", func(r *aptRepo) {
-			r.editRelease = func(b []byte) []byte {
+		{"a file listed twice, differently", func(r *pulltest.AptRepo) {
+			r.EditRelease = func(b []byte) []byte {
 				return append(b, " "+strings.Repeat("0", 64)+" 1 main/binary-amd64/Packages\n"...)
 			}
 		}, nil, `"main/binary-amd64/Packages" is there twice`},
-		{"empty Release", func(r *aptRepo) { r.editRelease = func([]byte) []byte { return []byte("\n") } }, nil, "the Release file is empty"},
-		{"another Packages of the same size", func(r *aptRepo) {
-			r.editPackages = func(_ string, b []byte) []byte { b[len(b)/2] ^= 1; return b }
+		{"empty Release", func(r *pulltest.AptRepo) { r.EditRelease = func([]byte) []byte { return []byte("\n") } }, nil, "the Release file is empty"},
+		{"another Packages of the same size", func(r *pulltest.AptRepo) {
+			r.EditPackages = func(_ string, b []byte) []byte { b[len(b)/2] ^= 1; return b }
 		}, nil, "refused: sha256 of the file is"},
-		{"a longer Packages", func(r *aptRepo) {
-			r.editPackages = func(_ string, b []byte) []byte { return append(b, 0) }
+		{"a longer Packages", func(r *pulltest.AptRepo) {
+			r.EditPackages = func(_ string, b []byte) []byte { return append(b, 0) }
 		}, nil, "the server announces"},
-		{"Packages that expands beyond its size", func(r *aptRepo) {
-			r.editRelease = func(b []byte) []byte {
+		{"Packages that expands beyond its size", func(r *pulltest.AptRepo) {
+			r.EditRelease = func(b []byte) []byte {
 				lines := strings.SplitAfter(string(b), "\n")
 				last := lines[len(lines)-2] // of the plain Packages
 				words := strings.Fields(last)
 				return []byte(strings.Join(lines[:len(lines)-2], "") + " " + words[0] + " 100 " + words[2] + "\n")
 			}
 		}, nil, "more than 100 bytes, the limit"},
-		{"huge Packages", func(r *aptRepo) {
-			r.editRelease = func(b []byte) []byte {
+		{"huge Packages", func(r *pulltest.AptRepo) {
+			r.EditRelease = func(b []byte) []byte {
 				return []byte(strings.ReplaceAll(string(b), " main/binary-amd64/Packages.xz", "00000000 main/binary-amd64/Packages.xz"))
 			}
 		}, nil, "more than the limit of 536870912"},
-		{"Packages is not compressed", func(r *aptRepo) {
-			r.editRelease = func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("Packages\n"), []byte("Packages.gz\n")) }
-			r.extensions = []string{""}
-			r.editPackages = nil
+		{"Packages is not compressed", func(r *pulltest.AptRepo) {
+			r.EditRelease = func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("Packages\n"), []byte("Packages.gz\n")) }
+			r.Extensions = []string{""}
+			r.EditPackages = nil
 		}, nil, "can't be had"},
-		{"a paragraph without a version", func(r *aptRepo) { r.junk = "Package: linux-image-6.1.0-1-amd64\n\n" }, nil, `package "linux-image-6.1.0-1-amd64": no Version`},
-		{"nonsense in Packages", func(r *aptRepo) { r.junk = "what is this\n\n" }, nil, `line 1: "what is this" is no "Field: value"`},
-		{"a field twice", func(r *aptRepo) { r.junk = "Package: a\nPackage: b\n\n" }, nil, `line 2: field "Package" is there twice`},
-		{"a line that continues nothing", func(r *aptRepo) { r.junk = " x\n\n" }, nil, "line 1: it continues a field"},
-		{"a path out of the repository", func(r *aptRepo) {
-			r.packages = []*testDeb{lie(func(d *testDeb) { d.filename = "../../etc/passwd" })}
+		{"a paragraph without a version", func(r *pulltest.AptRepo) { r.Junk = "Package: linux-image-6.1.0-1-amd64\n\n" }, nil, `package "linux-image-6.1.0-1-amd64": no Version`},
+		{"nonsense in Packages", func(r *pulltest.AptRepo) { r.Junk = "what is this\n\n" }, nil, `line 1: "what is this" is no "Field: value"`},
+		{"a field twice", func(r *pulltest.AptRepo) { r.Junk = "Package: a\nPackage: b\n\n" }, nil, `line 2: field "Package" is there twice`},
+		{"a line that continues nothing", func(r *pulltest.AptRepo) { r.Junk = " x\n\n" }, nil, "line 1: it continues a field"},
+		{"a path out of the repository", func(r *pulltest.AptRepo) {
+			r.Packages = []*pulltest.Deb{lie(func(d *pulltest.Deb) { d.Filename = "../../etc/passwd" })}
 		}, nil, `path "../../etc/passwd" leads out of the repository`},
-		{"an absolute path", func(r *aptRepo) {
-			r.packages = []*testDeb{lie(func(d *testDeb) { d.filename = "/etc/passwd" })}
+		{"an absolute path", func(r *pulltest.AptRepo) {
+			r.Packages = []*pulltest.Deb{lie(func(d *pulltest.Deb) { d.Filename = "/etc/passwd" })}
 		}, nil, `path "/etc/passwd" is not one inside of the repository`},
-		{"a size of nothing", func(r *aptRepo) { r.packages = []*testDeb{lie(func(d *testDeb) { d.size = "0" })} }, nil, `Size "0" is no number of bytes`},
-		{"a size beyond all", func(r *aptRepo) {
-			r.packages = []*testDeb{lie(func(d *testDeb) { d.size = "9000000000" })}
+		{"a size of nothing", func(r *pulltest.AptRepo) { r.Packages = []*pulltest.Deb{lie(func(d *pulltest.Deb) { d.Size = "0" })} }, nil, `Size "0" is no number of bytes`},
+		{"a size beyond all", func(r *pulltest.AptRepo) {
+			r.Packages = []*pulltest.Deb{lie(func(d *pulltest.Deb) { d.Size = "9000000000" })}
 		}, nil, "Size 9000000000, more than the limit"},
 		{"no keyring", nil, func(o *AptOptions) { o.Keyrings = []string{"/nonexistent/keys.gpg"} }, "no such file"},
 		{"a keyring that is none", nil, func(o *AptOptions) { o.Keyrings = []string{"/dev/null"} }, "there is no key in it"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			repo := newRepo(key, kernel)
+			repo := pulltest.NewRepo(key, kernel)
 			if tc.edit != nil {
 				tc.edit(repo)
 			}
 			m := newMirror(t)
-			repo.put(t, m, "debian")
+			repo.Put(t, m, "debian")
 			opt := aptOptions(m.URL+"/debian", ring)
 			if tc.opt != nil {
 				tc.opt(&opt)
@@ -410,25 +411,25 @@ func TestLyingMirror(t *testing.T) {
 // What is wrong with one package is said of it, and the others are there.
 func TestFailuresAreNamed(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
-	kernel := func(n int) *testKernel {
-		return newKernel(fmt.Sprintf("6.1.0-%d-amd64", n), fmt.Sprintf("6.1.%d-1", n))
+	key := pulltest.NewKey(t, "key")
+	kernel := func(n int) *pulltest.Kernel {
+		return pulltest.NewKernel(fmt.Sprintf("6.1.0-%d-amd64", n), fmt.Sprintf("6.1.%d-1", n))
 	}
-	digest, size, gone, broken, empty, good := kernel(1).whole(), kernel(2).whole(), kernel(3).whole(), kernel(4).whole(), kernel(5).whole(), kernel(6).whole()
-	digest.sha256 = strings.Repeat("0", 64)
-	size.size = "12345"
-	empty.files = map[string][]byte{"usr/share/doc/x": noise(2 * maxMeta)}
-	repo := newRepo(key, digest, size, gone, broken, empty, good)
+	digest, size, gone, broken, empty, good := kernel(1).Whole(), kernel(2).Whole(), kernel(3).Whole(), kernel(4).Whole(), kernel(5).Whole(), kernel(6).Whole()
+	digest.SHA256 = strings.Repeat("0", 64)
+	size.Size = "12345"
+	empty.Files = map[string][]byte{"usr/share/doc/x": pulltest.Noise(2 * maxMeta)}
+	repo := pulltest.NewRepo(key, digest, size, gone, broken, empty, good)
 	m := newMirror(t)
-	repo.put(t, m, "debian")
+	repo.Put(t, m, "debian")
 	pool := "/debian/pool/main/l/linux/"
-	m.always[pool+gone.name+"_"+gone.version+"_amd64.deb"] = status(404)
+	m.always[pool+gone.Name+"_"+gone.Version+"_amd64.deb"] = status(404)
 	// What is damaged, but as the index says.
 	data := bytes.Repeat([]byte("no package "), 10000)
-	m.put(pool+broken.name+"_"+broken.version+"_amd64.deb", data)
-	broken.sha256, broken.size = sumHex(data), fmt.Sprint(len(data))
+	m.Put(pool+broken.Name+"_"+broken.Version+"_amd64.deb", data)
+	broken.SHA256, broken.Size = pulltest.SumHex(data), fmt.Sprint(len(data))
 	again := newMirror(t)
-	repo.put(t, again, "debian")
+	repo.Put(t, again, "debian")
 	m.mu.Lock()
 	for _, name := range []string{"InRelease", "main/binary-amd64/Packages.xz"} {
 		m.files["/debian/dists/bookworm/"+name] = again.files["/debian/dists/bookworm/"+name]
@@ -483,13 +484,13 @@ func TestFailuresAreNamed(t *testing.T) {
 // A pull that was killed goes on where it was: what the archive has is not asked for, what the cache has is not downloaded.
 func TestPullAgain(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
-	var packages []*testDeb
+	key := pulltest.NewKey(t, "key")
+	var packages []*pulltest.Deb
 	for n := range 4 {
-		packages = append(packages, newKernel(fmt.Sprintf("6.1.0-%d-amd64", n), fmt.Sprintf("6.1.%d-1", n)).whole())
+		packages = append(packages, pulltest.NewKernel(fmt.Sprintf("6.1.0-%d-amd64", n), fmt.Sprintf("6.1.%d-1", n)).Whole())
 	}
 	m := newMirror(t)
-	newRepo(key, packages...).put(t, m, "debian")
+	pulltest.NewRepo(key, packages...).Put(t, m, "debian")
 	opt := aptOptions(m.URL+"/debian", ringFile(t, false, key))
 	cacheDir := t.TempDir()
 
@@ -533,9 +534,9 @@ func TestPullAgain(t *testing.T) {
 
 // Without a cache nothing is left behind.
 func TestNoCache(t *testing.T) {
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	m := newMirror(t)
-	newRepo(key, newKernel("6.1.0-1-amd64", "6.1.1-1").whole()).put(t, m, "debian")
+	pulltest.NewRepo(key, pulltest.NewKernel("6.1.0-1-amd64", "6.1.1-1").Whole()).Put(t, m, "debian")
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	p, err := planApt(t, aptOptions(m.URL+"/debian", ringFile(t, false, key)))
@@ -559,9 +560,9 @@ func TestNoCache(t *testing.T) {
 // A full disk is the end of all, not of one kernel.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	m := newMirror(t)
-	newRepo(key, newKernel("6.1.0-1-amd64", "6.1.1-1").whole(), newKernel("6.1.0-2-amd64", "6.1.2-1").whole()).put(t, m, "debian")
+	pulltest.NewRepo(key, pulltest.NewKernel("6.1.0-1-amd64", "6.1.1-1").Whole(), pulltest.NewKernel("6.1.0-2-amd64", "6.1.2-1").Whole()).Put(t, m, "debian")
 	p, err := planApt(t, aptOptions(m.URL+"/debian", ringFile(t, false, key)))
 	if err != nil {
 		t.Fatal(err)
@@ -587,13 +588,13 @@ func TestFullDisk(t *testing.T) {
 // What is under way ends when the caller gives up, and says so by the caller's own error.
 func TestFetchCancelled(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	m := newMirror(t)
-	var packages []*testDeb
+	var packages []*pulltest.Deb
 	for n := range 6 {
-		packages = append(packages, newKernel(fmt.Sprintf("6.1.0-%d-amd64", n), fmt.Sprintf("6.1.%d-1", n)).whole())
+		packages = append(packages, pulltest.NewKernel(fmt.Sprintf("6.1.0-%d-amd64", n), fmt.Sprintf("6.1.%d-1", n)).Whole())
 	}
-	newRepo(key, packages...).put(t, m, "debian")
+	pulltest.NewRepo(key, packages...).Put(t, m, "debian")
 	p, err := planApt(t, aptOptions(m.URL+"/debian", ringFile(t, false, key)))
 	if err != nil {
 		t.Fatal(err)
@@ -617,20 +618,20 @@ func TestFetchCancelled(t *testing.T) {
 // A repository that asks who is there: what it is told is nowhere else to be seen.
 func TestAptCredentials(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	m := newMirror(t)
 	m.login = "sesame:open%sesame"
-	newRepo(key, newKernel("6.1.0-1-amd64", "6.1.1-1").whole()).put(t, m, "debian")
+	pulltest.NewRepo(key, pulltest.NewKernel("6.1.0-1-amd64", "6.1.1-1").Whole()).Put(t, m, "debian")
 	ring := ringFile(t, false, key)
 	withLogin := strings.Replace(m.URL, "http://", "http://sesame:open%25sesame@", 1)
 	conf := &AptConfig{logins: parseLogins([]byte("machine " + m.URL + "/debian login sesame password open%sesame"))}
 	for name, opt := range map[string]AptOptions{
 		"in the mirror's URI": aptOptions(withLogin+"/debian", ring),
 		"in auth.conf": {Mirrors: []string{m.URL + "/debian"}, Suites: []string{"bookworm"}, Arch: "amd64", Keyrings: []string{ring}, Config: conf,
-			Transport: quick(), Now: testNow},
+			Transport: quick(), Now: pulltest.Now},
 		"in the source's URI": {Config: &AptConfig{Arch: "amd64", Sources: []AptSource{
 			{From: "list:1", URI: withLogin + "/debian", Suite: "bookworm", Components: []string{"main"}, SignedBy: []string{ring}}}},
-			Transport: quick(), Now: testNow},
+			Transport: quick(), Now: pulltest.Now},
 	} {
 		p, err := planApt(t, opt)
 		if err != nil {
@@ -659,20 +660,20 @@ func TestAptCredentials(t *testing.T) {
 // Ubuntu's kernels are two or three packages, of which the one with modules has the configuration.
 func TestUbuntu(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	const uname, version = "5.15.0-91-generic", "5.15.0-91.101"
-	big := map[string][]byte{"x": noise(2 * maxMeta)}
-	image := &testDeb{name: "linux-image-" + uname, version: version, depends: "kmod, linux-modules-" + uname, files: big}
-	repo := newRepo(key, image,
-		&testDeb{name: "linux-image-unsigned-" + uname, version: version, depends: image.depends, files: big},
-		&testDeb{name: "linux-modules-" + uname, version: version, files: big},
-		&testDeb{name: "linux-modules-extra-" + uname, version: version, files: big},
-		&testDeb{name: "linux-image-5.15.0-1034-aws", version: "5.15.0-1034.38", depends: "kmod, linux-modules-5.15.0-1034-aws", files: big},
-		&testDeb{name: "linux-image-generic", version: "5.15.0.91.88", depends: "linux-image-" + uname + ", linux-modules-extra-" + uname, files: map[string][]byte{"x": nil}},
+	big := map[string][]byte{"x": pulltest.Noise(2 * maxMeta)}
+	image := &pulltest.Deb{Name: "linux-image-" + uname, Version: version, Depends: "kmod, linux-modules-" + uname, Files: big}
+	repo := pulltest.NewRepo(key, image,
+		&pulltest.Deb{Name: "linux-image-unsigned-" + uname, Version: version, Depends: image.Depends, Files: big},
+		&pulltest.Deb{Name: "linux-modules-" + uname, Version: version, Files: big},
+		&pulltest.Deb{Name: "linux-modules-extra-" + uname, Version: version, Files: big},
+		&pulltest.Deb{Name: "linux-image-5.15.0-1034-aws", Version: "5.15.0-1034.38", Depends: "kmod, linux-modules-5.15.0-1034-aws", Files: big},
+		&pulltest.Deb{Name: "linux-image-generic", Version: "5.15.0.91.88", Depends: "linux-image-" + uname + ", linux-modules-extra-" + uname, Files: map[string][]byte{"x": nil}},
 	)
-	repo.origin, repo.version, repo.codename, repo.suite = "Ubuntu", "22.04", "jammy", "jammy"
+	repo.Origin, repo.Version, repo.Codename, repo.Suite = "Ubuntu", "22.04", "jammy", "jammy"
 	m := newMirror(t)
-	repo.put(t, m, "ubuntu")
+	repo.Put(t, m, "ubuntu")
 	opt := aptOptions(m.URL+"/ubuntu", ringFile(t, false, key))
 	opt.Suites = []string{"jammy"}
 	aws := "ubuntu/22.04 linux-image-5.15.0-1034-aws 5.15.0-1034.38 -linux-modules-5.15.0-1034-aws"
@@ -690,15 +691,15 @@ func TestUbuntu(t *testing.T) {
 // Suites that can't be read keep others out only where they were asked for by name.
 func TestConfiguredSuites(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	m := newMirror(t)
-	newRepo(key, newKernel("6.1.0-1-amd64", "6.1.1-1").whole()).put(t, m, "debian")
-	trixie := newRepo(key, newKernel("6.12.1+deb13-amd64", "6.12.1-1").whole())
-	trixie.suite, trixie.codename, trixie.version = "trixie", "trixie", "13.1"
-	trixie.put(t, m, "debian")
-	security := newRepo(key, newKernel("6.1.0-2-amd64", "6.1.2-1").whole())
-	security.suite, security.codename, security.version = "trixie-security", "trixie-security", "13"
-	security.put(t, m, "security")
+	pulltest.NewRepo(key, pulltest.NewKernel("6.1.0-1-amd64", "6.1.1-1").Whole()).Put(t, m, "debian")
+	trixie := pulltest.NewRepo(key, pulltest.NewKernel("6.12.1+deb13-amd64", "6.12.1-1").Whole())
+	trixie.Suite, trixie.Codename, trixie.Version = "trixie", "trixie", "13.1"
+	trixie.Put(t, m, "debian")
+	security := pulltest.NewRepo(key, pulltest.NewKernel("6.1.0-2-amd64", "6.1.2-1").Whole())
+	security.Suite, security.Codename, security.Version = "trixie-security", "trixie-security", "13"
+	security.Put(t, m, "security")
 	ring := ringFile(t, true, key)
 	config := &AptConfig{Arch: "amd64", Sources: []AptSource{
 		{From: "list:1", URI: m.URL + "/debian", Suite: "bookworm", Components: []string{"main"}, SignedBy: []string{ring}},
@@ -707,18 +708,18 @@ func TestConfiguredSuites(t *testing.T) {
 		{From: "list:4", URI: m.URL + "/debian", Suite: "bookworm", Components: []string{"main"}, Archs: []string{"arm64"}},
 	}}
 	plan := func(suites ...string) (*Plan, error) {
-		return planApt(t, AptOptions{Config: config, Suites: suites, Transport: quick(), Now: testNow})
+		return planApt(t, AptOptions{Config: config, Suites: suites, Transport: quick(), Now: pulltest.Now})
 	}
 	p, err := plan()
 	if err != nil || len(p.Problems) != 2 || !slices.Equal(describe(p), []string{"debian/12 linux-image-6.1.0-1-amd64 6.1.1-1"}) {
 		t.Errorf("all: %v, %v", p, err)
 	}
 	// One without the architecture says nothing where others have it, as long as nobody asked for it by name.
-	security.editRelease = func(text []byte) []byte {
+	security.EditRelease = func(text []byte) []byte {
 		return bytes.Replace(text, []byte("Architectures: amd64 "), []byte("Architectures: "), 1)
 	}
-	security.suite, security.codename, security.version = "bookworm-security", "bookworm-security", "12"
-	security.put(t, m, "security")
+	security.Suite, security.Codename, security.Version = "bookworm-security", "bookworm-security", "12"
+	security.Put(t, m, "security")
 	if p, err = plan(); err != nil || len(p.Problems) != 1 || len(p.Kernels) != 1 {
 		t.Errorf("an architecture that one suite lacks: %v, %v", p, err)
 	}

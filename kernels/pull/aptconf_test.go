@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 func TestSourcesList(t *testing.T) {
@@ -197,9 +199,9 @@ Acquire::https::Proxy-Auto-Detect=` + root + `/detect
 // apt's own proxy is taken for what is pulled.
 func TestAptProxy(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	m := newMirror(t)
-	newRepo(key, newKernel("6.1.0-1-amd64", "6.1.1-1").whole()).put(t, m, "debian")
+	pulltest.NewRepo(key, pulltest.NewKernel("6.1.0-1-amd64", "6.1.1-1").Whole()).Put(t, m, "debian")
 	// The mirror as a proxy: requests name the host that is asked, which nobody could resolve.
 	opt := aptOptions("http://mirror.invalid/debian", ringFile(t, false, key))
 	opt.Config = &AptConfig{settings: map[string]string{"acquire::http::proxy": m.URL}}
@@ -232,7 +234,7 @@ func TestSystemApt(t *testing.T) {
 // Keys by file, by fingerprint and in the source itself.
 func TestSignedBy(t *testing.T) {
 	t.Parallel()
-	key, other := newKey(t, "key"), newKey(t, "other")
+	key, other := pulltest.NewKey(t, "key"), pulltest.NewKey(t, "other")
 	both, onlyOther := ringFile(t, true, other, key), ringFile(t, false, other)
 	fingerprint := func(e *openpgp.Entity) string { return fmt.Sprintf("%X", e.PrimaryKey.Fingerprint) }
 	broken := filepath.Join(t.TempDir(), "trusted.gpg")
@@ -240,7 +242,7 @@ func TestSignedBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := &AptConfig{Keyrings: []string{broken, both, "/nonexistent"}}
-	text := clearSign(t, []byte("Origin: x\n"), key)
+	text := pulltest.ClearSign(t, []byte("Origin: x\n"), key)
 	for _, tc := range []struct {
 		by  []string
 		err string
@@ -254,13 +256,13 @@ func TestSignedBy(t *testing.T) {
 		{[]string{fmt.Sprintf("%X", key.Subkeys[0].PublicKey.Fingerprint)}, ""},
 		{[]string{fingerprint(other)}, "which the keyring does not have"},
 		{[]string{strings.Repeat("0", 40)}, "there is no keyring to check its signature by key " + fingerprint(key)},
-		{[]string{string(publicKey(t, true, key))}, ""},
-		{[]string{string(publicKey(t, true, other))}, "which the keyring does not have"},
+		{[]string{string(pulltest.PublicKey(t, true, key))}, ""},
+		{[]string{string(pulltest.PublicKey(t, true, other))}, "which the keyring does not have"},
 		{[]string{"/nonexistent"}, "no such file"},
 	} {
 		rings, err := config.rings(&AptSource{SignedBy: tc.by})
 		if err == nil {
-			_, err = signed("InRelease", text, rings, testNow)
+			_, err = signed("InRelease", text, rings, pulltest.Now)
 		}
 		if (tc.err == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tc.err)) {
 			t.Errorf("Signed-By %q: error %v, want %q", tc.by, err, tc.err)
@@ -271,11 +273,11 @@ func TestSignedBy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := signed("InRelease", text, rings, testNow); err == nil || !strings.Contains(err.Error(), "trusted.gpg, which can't be read") {
+	if _, err := signed("InRelease", text, rings, pulltest.Now); err == nil || !strings.Contains(err.Error(), "trusted.gpg, which can't be read") {
 		t.Errorf("error %v", err)
 	}
 	// A key that is not valid yet, or not any more.
-	if _, err := signed("InRelease", text, []keyring{{name: "k", keys: openpgp.EntityList{key}}}, testNow.AddDate(-2, 0, 0)); err == nil {
+	if _, err := signed("InRelease", text, []keyring{{name: "k", keys: openpgp.EntityList{key}}}, pulltest.Now.AddDate(-2, 0, 0)); err == nil {
 		t.Error("a signature from the future is taken")
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/corecheck/corecheck/btfinfo/btfbuild"
 	"github.com/corecheck/corecheck/kernels"
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // hubFile is a file of BTFHub: raw BTF in a compressed tar archive.
@@ -31,7 +32,7 @@ func hubFile(t testing.TB, uname string, pointer uint32) []byte {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return pack(".xz", out.Bytes())
+	return pulltest.Pack(".xz", out.Bytes())
 }
 
 var hubPaths = []string{
@@ -56,7 +57,7 @@ func newHub(t *testing.T) (m *mirror, dir string) {
 	for _, name := range hubPaths {
 		data := hubFile(t, strings.TrimSuffix(filepath.Base(name), ".btf.tar.xz"), 8)
 		write(t, filepath.Join(dir, name), data)
-		m.put("/hub/"+name, data)
+		m.Put("/hub/"+name, data)
 	}
 	write(t, filepath.Join(dir, "README.md"), []byte("# hub"))
 	write(t, filepath.Join(dir, ".git/x/x86_64/y.btf"), []byte("x"))
@@ -72,7 +73,7 @@ func TestBTFHub(t *testing.T) {
 	t.Parallel()
 	m, dir := newHub(t)
 	list := "# paths\n\n./" + strings.Join(hubPaths, "\n./") + "\nREADME.md\n"
-	m.put("/list.txt", []byte(list))
+	m.Put("/list.txt", []byte(list))
 	listFile := filepath.Join(t.TempDir(), "list.txt")
 	write(t, listFile, []byte(list))
 	for _, tc := range []struct {
@@ -198,7 +199,7 @@ func TestLyingHub(t *testing.T) {
 		}, "more than 5000 folders"},
 		{"a list that leads out", func(m *mirror, o *BTFHubOptions) {
 			o.List = m.URL + "/list"
-			m.put("/list", []byte("../../etc/x86_64/a.btf\n"))
+			m.Put("/list", []byte("../../etc/x86_64/a.btf\n"))
 		}, "leads out of the repository"},
 		{"an architecture that is none", func(m *mirror, o *BTFHubOptions) { o.Arch = "vax" }, `there is no architecture "vax"`},
 		{"an empty folder", func(m *mirror, o *BTFHubOptions) { o.From = t.TempDir() }, "there is no file in it"},
@@ -224,7 +225,7 @@ func TestLyingHub(t *testing.T) {
 func TestHubFailure(t *testing.T) {
 	t.Parallel()
 	m, _ := newHub(t)
-	m.put("/hub/"+hubPaths[0], []byte("no tar"))
+	m.Put("/hub/"+hubPaths[0], []byte("no tar"))
 	m.always["/hub/"+hubPaths[1]] = status(404)
 	src, err := NewBTFHub(BTFHubOptions{From: m.URL + "/hub", Transport: quick()})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // known holds an error of a parser against the rule: it is a *btfinfo.Error, and no value comes with it.
@@ -42,7 +43,7 @@ func FuzzRelease(f *testing.F) {
 				t.Errorf("%q as a part of an ID", part)
 			}
 		}
-		err = r.check("bookworm", testNow, false)
+		err = r.check("bookworm", pulltest.Now, false)
 		known(t, err, err == nil)
 	})
 }
@@ -169,26 +170,26 @@ func FuzzListing(f *testing.F) {
 }
 
 func FuzzSigned(f *testing.F) {
-	key := newKey(f, "key")
+	key := pulltest.NewKey(f, "key")
 	rings := []keyring{{name: "keys", keys: nil}}
 	var err error
-	if rings[0], err = parseKeyring("keys", publicKey(f, false, key)); err != nil {
+	if rings[0], err = parseKeyring("keys", pulltest.PublicKey(f, false, key)); err != nil {
 		f.Fatal(err)
 	}
 	text := []byte("Origin: Debian\n- dashes\n")
-	good := clearSign(f, text, key)
+	good := pulltest.ClearSign(f, text, key)
 	f.Add(good)
-	f.Add(publicKey(f, true, key))
-	f.Add(publicKey(f, false, key))
-	f.Add(detached(f, text, key))
+	f.Add(pulltest.PublicKey(f, true, key))
+	f.Add(pulltest.PublicKey(f, false, key))
+	f.Add(pulltest.Detached(f, text, key))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		plain, err := signed("InRelease", data, rings, testNow)
+		plain, err := signed("InRelease", data, rings, pulltest.Now)
 		known(t, err, plain != nil)
 		// Line ends and blanks at the ends of lines are not part of what is signed (RFC 9580, 7.2).
 		if err == nil && strings.TrimRight(string(plain), "\r\n \t") != strings.TrimRight(string(text), "\n") {
 			t.Errorf("a signature on %q", plain)
 		}
-		known(t, signedBy("x", data, data, rings, testNow), false)
+		known(t, signedBy("x", data, data, rings, pulltest.Now), false)
 		k, err := parseKeyring("x", data)
 		known(t, err, len(k.keys) > 0)
 	})

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // killedEnv has the URI, the folder and the digest for a process that TestKilled starts.
@@ -42,9 +44,9 @@ func TestKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content := noise(1 << 20)
+	content := pulltest.Noise(1 << 20)
 	m := newMirror(t)
-	m.put("/f", content)
+	m.Put("/f", content)
 	m.always["/f"] = func(_ *mirror, w http.ResponseWriter, r *http.Request, content []byte) {
 		for rest := head(w, r, content); len(rest) > 0; {
 			n := min(len(rest), 16<<10)
@@ -62,7 +64,7 @@ func TestKilled(t *testing.T) {
 		dir := t.TempDir()
 		start := func() (*exec.Cmd, io.Reader) {
 			cmd := exec.Command(self)
-			cmd.Env = append(os.Environ(), killedEnv+"="+fmt.Sprint(m.URL+"/f ", dir, " ", sumHex(content), " ", len(content)))
+			cmd.Env = append(os.Environ(), killedEnv+"="+fmt.Sprint(m.URL+"/f ", dir, " ", pulltest.SumHex(content), " ", len(content)))
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -87,7 +89,7 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		data, err := os.ReadFile(got.path)
-		if err != nil || sumHex(data) != sumHex(content) {
+		if err != nil || pulltest.SumHex(data) != pulltest.SumHex(content) {
 			t.Fatalf("round %d: another file, %v", round, err)
 		}
 		if left := listing(t, dir); len(left) != 1 {

@@ -10,6 +10,7 @@ import (
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // testRPM is a package in a list; there is no need for it to exist.
@@ -51,15 +52,15 @@ func (r *rpmRepo) put(t testing.TB, m *mirror, root string) {
   <location href="%s"/>
   <format><rpm:provides><rpm:entry name="kernel"/></rpm:provides><file>/x</file></format>
 </package>
-`, p.name, p.arch, p.version, p.release, sumHex([]byte(file)), installed, installed, file)
+`, p.name, p.arch, p.version, p.release, pulltest.SumHex([]byte(file)), installed, installed, file)
 	}
 	list.WriteString("</metadata>\n")
 	text := list.String()
 	if r.primary != nil {
 		text = r.primary(text)
 	}
-	data := pack(r.ext, []byte(text))
-	name := "repodata/" + sumHex(data) + "-primary.xml" + r.ext
+	data := pulltest.Pack(r.ext, []byte(text))
+	name := "repodata/" + pulltest.SumHex(data) + "-primary.xml" + r.ext
 	md := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <repomd xmlns="http://linux.duke.edu/metadata/repo" xmlns:rpm="http://linux.duke.edu/metadata/rpm">
   <revision>1700000000</revision>
@@ -73,23 +74,23 @@ func (r *rpmRepo) put(t testing.TB, m *mirror, root string) {
     <open-size>%d</open-size>
   </data>
 </repomd>
-`, sumHex(nil), sumHex(data), sumHex([]byte(text)), name, len(data), len(text))
+`, pulltest.SumHex(nil), pulltest.SumHex(data), pulltest.SumHex([]byte(text)), name, len(data), len(text))
 	if r.editPrimary != nil {
 		data = r.editPrimary(data)
 	}
-	m.put(root+"/"+name, data)
+	m.Put(root+"/"+name, data)
 	if r.repomd != nil {
 		md = r.repomd(md)
 	}
-	m.put(root+"/repodata/repomd.xml", []byte(md))
+	m.Put(root+"/repodata/repomd.xml", []byte(md))
 	if r.key != nil {
-		m.put(root+"/repodata/repomd.xml.asc", detached(t, []byte(md), r.key))
+		m.Put(root+"/repodata/repomd.xml.asc", pulltest.Detached(t, []byte(md), r.key))
 	}
 }
 
 func planRPM(t testing.TB, opt RPMOptions) (*Plan, error) {
 	t.Helper()
-	opt.Transport, opt.Now = quick(), testNow
+	opt.Transport, opt.Now = quick(), pulltest.Now
 	if opt.Arch == "" {
 		opt.Arch = "x86_64"
 	}
@@ -122,7 +123,7 @@ var testRPMs = []testRPM{
 
 func TestRPMPlan(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key")
+	key := pulltest.NewKey(t, "key")
 	ring := ringFile(t, true, key)
 	all := []string{
 		"kernel 3.10.0-1160.el7",
@@ -175,7 +176,7 @@ func TestRPMPlan(t *testing.T) {
 
 func TestLyingRPMRepository(t *testing.T) {
 	t.Parallel()
-	key, stranger := newKey(t, "key"), newKey(t, "stranger")
+	key, stranger := pulltest.NewKey(t, "key"), pulltest.NewKey(t, "stranger")
 	ring := ringFile(t, false, key)
 	replace := func(old, new string) func(string) string {
 		return func(s string) string {

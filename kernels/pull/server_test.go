@@ -2,8 +2,6 @@ package pull
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // mirror is a server on loopback that answers rightly, but for the faults that a test asks for.
@@ -70,7 +70,7 @@ func (m *mirror) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (m *mirror) put(path string, content []byte) {
+func (m *mirror) Put(path string, content []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.files[path] = content
@@ -91,14 +91,9 @@ func (m *mirror) asked() []string {
 	return all
 }
 
-func etagOf(content []byte) string { return `"` + sumHex(content)[:16] + `"` }
+func etagOf(content []byte) string { return `"` + pulltest.SumHex(content)[:16] + `"` }
 
-func sumHex(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}
-
-func digestOf(content []byte) Digest { return Digest{"sha256", sumHex(content)} }
+func digestOf(content []byte) Digest { return Digest{"sha256", pulltest.SumHex(content)} }
 
 // bytesFrom is where a request's range begins.
 func bytesFrom(r *http.Request) (from int) {
@@ -248,17 +243,6 @@ func vanish(n int) fault {
 // quick is a transport for tests: everything that takes time takes little.
 func quick() Transport {
 	return Transport{Stall: 750 * time.Millisecond, Retries: 3, Backoff: time.Millisecond}
-}
-
-// noise is content that doesn't repeat.
-func noise(n int) []byte {
-	out := make([]byte, 0, n+32)
-	sum := sha256.Sum256([]byte("noise"))
-	for len(out) < n {
-		sum = sha256.Sum256(sum[:])
-		out = append(out, sum[:]...)
-	}
-	return out[:n]
 }
 
 // writeTree writes the files of a mirror to a folder.

@@ -15,6 +15,7 @@ import (
 	"github.com/corecheck/corecheck/btfinfo"
 	"github.com/corecheck/corecheck/kernels/archive"
 	"github.com/corecheck/corecheck/kernels/kernelstest"
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // need skips a test where a program is not there; make test installs it.
@@ -83,7 +84,7 @@ func serveDir(t *testing.T, dir string) *mirror {
 		}
 		data, err := os.ReadFile(name)
 		rel, _ := filepath.Rel(dir, name)
-		m.put("/"+filepath.ToSlash(rel), data)
+		m.Put("/"+filepath.ToSlash(rel), data)
 		return err
 	})
 	if err != nil {
@@ -102,12 +103,12 @@ func TestDebianTools(t *testing.T) {
 	const uname, version = "6.1.0-50-cloud-amd64", "6.1.176-1"
 	banner := "Linux version " + uname + " (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP Debian " + version + " (2026-07-02)\n\x00"
 	btf := realBTF(t)
-	image := elfFile(".rodata", []byte(banner), ".BTF", btf)
+	image := pulltest.ELF(".rodata", []byte(banner), ".BTF", btf)
 	root := filepath.Join(dir, "root")
 	write(t, filepath.Join(root, "DEBIAN/control"), []byte("Package: linux-image-"+uname+"\nVersion: "+version+
 		"\nArchitecture: amd64\nMaintainer: Debian Kernel Team <debian-kernel@lists.debian.org>\nDescription: Linux\n"))
 	write(t, filepath.Join(root, "boot/vmlinuz-"+uname), image)
-	write(t, filepath.Join(root, "boot/config-"+uname), []byte(testConfig))
+	write(t, filepath.Join(root, "boot/config-"+uname), []byte(pulltest.Config))
 	repo := filepath.Join(dir, "repo")
 	pool := filepath.Join(repo, "pool/main/l/linux")
 	if err := os.MkdirAll(pool, 0o755); err != nil {
@@ -124,7 +125,7 @@ func TestDebianTools(t *testing.T) {
 			list = run(t, repo, lister, "packages", "pool")
 		}
 		write(t, filepath.Join(index, "Packages"), list)
-		write(t, filepath.Join(index, "Packages.gz"), pack(".gz", list))
+		write(t, filepath.Join(index, "Packages.gz"), pulltest.Pack(".gz", list))
 		dist := filepath.Join(repo, "dists", lister)
 		release := run(t, dist, "apt-ftparchive", "-o", "APT::FTPArchive::Release::Origin=Debian", "-o", "APT::FTPArchive::Release::Codename="+lister,
 			"-o", "APT::FTPArchive::Release::Version=12.1", "-o", "APT::FTPArchive::Release::Components=main", "release", ".")
@@ -170,14 +171,14 @@ func TestRPMTools(t *testing.T) {
 	need(t, "rpmbuild", "createrepo_c", "gpg")
 	dir := t.TempDir()
 	key := gpgKey(t, dir)
-	other := newKey(t, "other")
+	other := pulltest.NewKey(t, "other")
 	const version, release = "6.8.5", "301.fc40"
 	uname := version + "-" + release + ".x86_64"
 	btf := realBTF(t)
-	image := elfFile(".rodata", []byte("Linux version "+uname+" (mockbuild@x) (gcc (GCC) 14.0.1) #1 SMP PREEMPT_DYNAMIC Thu Apr 11 20:00:00 UTC 2024\n\x00"), ".BTF", btf)
+	image := pulltest.ELF(".rodata", []byte("Linux version "+uname+" (mockbuild@x) (gcc (GCC) 14.0.1) #1 SMP PREEMPT_DYNAMIC Thu Apr 11 20:00:00 UTC 2024\n\x00"), ".BTF", btf)
 	files := filepath.Join(dir, "files")
 	write(t, filepath.Join(files, "vmlinuz"), image)
-	write(t, filepath.Join(files, "config"), []byte(testConfig))
+	write(t, filepath.Join(files, "config"), []byte(pulltest.Config))
 	repo := filepath.Join(dir, "repo")
 	for _, p := range []struct{ name, version, release, install, list string }{
 		{"kernel", version, release, "", ""},
@@ -298,7 +299,7 @@ func TestDebianArchive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.put(dists+to, data)
+		m.Put(dists+to, data)
 	}
 	p, err := planApt(t, AptOptions{Mirrors: []string{m.URL + "/debian"}, Suites: []string{source.Suite}, Arch: "amd64", Match: []string{"linux-image-*-cloud-amd64"},
 		LatestPerSeries: true, AllowExpired: true, Transport: Transport{}})
@@ -326,7 +327,7 @@ func TestDebianArchive(t *testing.T) {
 		}
 		for _, f := range k.Packages {
 			if strings.HasPrefix(filepath.Base(deb), f.Name+"_") {
-				m.put(strings.TrimPrefix(f.URI, m.URL), data)
+				m.Put(strings.TrimPrefix(f.URI, m.URL), data)
 				// Once broken off, so that the rest is asked for.
 				m.fault(strings.TrimPrefix(f.URI, m.URL), cut(1_000_000))
 			}

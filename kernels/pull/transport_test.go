@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/corecheck/corecheck/btfinfo"
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // get fetches one file of a mirror through a cache.
@@ -34,7 +35,7 @@ func get(t *testing.T, ctx context.Context, dir, uri string, size int64, digest 
 // says what it was, and in no file.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	content := noise(300_000)
+	content := pulltest.Noise(300_000)
 	for _, tc := range []struct {
 		name     string
 		faults   []fault
@@ -70,7 +71,7 @@ func TestFaults(t *testing.T) {
 		{name: "bit flipped twice", faults: []fault{flip(1234), flip(1234)}, requests: []string{"/f", "/f"}, err: "refused: sha256 of the file is "},
 		{name: "bit flipped after a cut", faults: []fault{cut(100_000), flip(250_000)}, requests: []string{"/f", "/f bytes=100000-", "/f"}},
 		{name: "wrong digest in the index", digest: Digest{"sha256", strings.Repeat("0", 64)}, requests: []string{"/f", "/f"},
-			err: "refused: sha256 of the file is " + sumHex(content) + ", the index says " + strings.Repeat("0", 64)},
+			err: "refused: sha256 of the file is " + pulltest.SumHex(content) + ", the index says " + strings.Repeat("0", 64)},
 		{name: "wrong size in the index", size: 299_999, requests: []string{"/f"}, err: "the server announces 300000 bytes, expected 299999"},
 		{name: "more than announced by the index", faults: []fault{more(1, false)}, requests: []string{"/f"},
 			err: "the transfer brings more than 300000 bytes, expected 300000"},
@@ -89,8 +90,8 @@ func TestFaults(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			m := newMirror(t)
-			m.put("/f", content)
-			m.put("/g", content)
+			m.Put("/f", content)
+			m.Put("/g", content)
 			m.fault("/f", tc.faults...)
 			size, digest := int64(len(content)), digestOf(content)
 			if tc.size != 0 {
@@ -115,7 +116,7 @@ func TestFaults(t *testing.T) {
 				if err != nil || !bytes.Equal(data, content) {
 					t.Fatalf("%d bytes of another file, %v", len(data), err)
 				}
-				if got.sha256 != sumHex(content) || got.size != int64(len(content)) || got.reused != 0 {
+				if got.sha256 != pulltest.SumHex(content) || got.size != int64(len(content)) || got.reused != 0 {
 					t.Errorf("got %+v", got)
 				}
 				if left := listing(t, dir); len(left) != 1 {
@@ -152,9 +153,9 @@ func listing(t *testing.T, dir string) []string {
 // What a run leaves behind the next one goes on with: a killed one leaves its part, a finished one its file.
 func TestResume(t *testing.T) {
 	t.Parallel()
-	content := noise(300_000)
+	content := pulltest.Noise(300_000)
 	m := newMirror(t)
-	m.put("/f", content)
+	m.Put("/f", content)
 	dir := t.TempDir()
 	size, digest := int64(len(content)), digestOf(content)
 
@@ -204,18 +205,18 @@ func TestResumeOfAnotherFile(t *testing.T) {
 		left     []byte
 		requests int
 	}{
-		{"the server has another file now", false, `"old"`, noise(5000), 1},
-		{"no validators", true, "", noise(5000), 2},
-		{"a part that is longer than the file", false, "", noise(400_000), 1},
+		{"the server has another file now", false, `"old"`, pulltest.Noise(5000), 1},
+		{"no validators", true, "", pulltest.Noise(5000), 2},
+		{"a part that is longer than the file", false, "", pulltest.Noise(400_000), 1},
 		{"a part of the right size that is another file", true, "", make([]byte, 300_000), 1},
-		{"a validator that is none", false, "nonsense", noise(5000), 1},
+		{"a validator that is none", false, "nonsense", pulltest.Noise(5000), 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			content := append([]byte("another "), noise(299_992)...)
+			content := append([]byte("another "), pulltest.Noise(299_992)...)
 			m := newMirror(t)
 			m.noETag = tc.noETag
-			m.put("/f", content)
+			m.Put("/f", content)
 			u, _ := url.Parse(m.URL + "/f")
 			f := &file{uri: u, size: int64(len(content)), digest: digestOf(content)}
 			dir := t.TempDir()
@@ -246,9 +247,9 @@ func TestResumeOfAnotherFile(t *testing.T) {
 // Two that want one file at the same time: one downloads, the other waits and takes it.
 func TestOneDownload(t *testing.T) {
 	t.Parallel()
-	content := noise(300_000)
+	content := pulltest.Noise(300_000)
 	m := newMirror(t)
-	m.put("/f", content)
+	m.Put("/f", content)
 	started := make(chan struct{})
 	m.fault("/f", func(_ *mirror, w http.ResponseWriter, r *http.Request, content []byte) {
 		close(started)
@@ -282,7 +283,7 @@ func TestCancel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMirror(t)
-			m.put("/f", noise(300_000))
+			m.Put("/f", pulltest.Noise(300_000))
 			m.always["/f"] = f
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(50*time.Millisecond, func() { cancel(cause) })
@@ -444,7 +445,7 @@ func TestBase(t *testing.T) {
 // A file of this machine goes the same way, with the same checks.
 func TestFileScheme(t *testing.T) {
 	t.Parallel()
-	content := noise(100_000)
+	content := pulltest.Noise(100_000)
 	dir := t.TempDir()
 	name := filepath.Join(dir, "f")
 	if err := os.WriteFile(name, content, 0o644); err != nil {
