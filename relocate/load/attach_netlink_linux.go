@@ -104,31 +104,39 @@ func (l *Loaded) attachTC(p *Program) (io.Closer, error) {
 	if err == nil || !errors.Is(err, link.ErrNotSupported) {
 		return linked(c, err)("lo")
 	}
-	qdisc := tcmsg(lo.Index, tcClsactHandle, tcClsact, 0)
-	err = request(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, attrString(tcKind, "clsact"))
+	filter, err := attachClsact(p.Prog, lo.Index, parent)
+	if err == nil {
+		l.notes = append(l.notes, fmt.Sprintf("program %s was attached by a filter of clsact: the kernel has no links for tc", p.Name))
+	}
+	return filter, err
+}
+
+// attachClsact adds a filter to the traffic of a device, below a clsact qdisc that is added, too.
+func attachClsact(prog *ebpf.Program, ifindex int, parent uint32) (io.Closer, error) {
+	qdisc := tcmsg(ifindex, tcClsactHandle, tcClsact, 0)
+	err := request(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, attrString(tcKind, "clsact"))
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil, notAttachable("the kernel has no clsact: module sch_ingress is not inserted")
 	case err != nil:
-		return nil, refuse(err, "adding clsact to lo")
+		return nil, refuse(err, "adding a clsact qdisc")
 	}
 	remove := closeFunc(func() error { return request(unix.RTM_DELQDISC, 0, qdisc) })
 	var proto [2]byte
 	binary.BigEndian.PutUint16(proto[:], tcAllProtocols) // as it is in packets
 	info := uint32(1)<<16 | uint32(binary.NativeEndian.Uint16(proto[:]))
-	options := attrUint32(tcBPFFD, uint32(p.Prog.FD()))
+	options := attrUint32(tcBPFFD, uint32(prog.FD()))
 	options = append(options, attrString(tcBPFName, "corecheck")...)
 	options = append(options, attrUint32(tcBPFFlags, tcDirectAction)...)
 	err = request(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL,
-		tcmsg(lo.Index, 0, parent, info), attrString(tcKind, "bpf"), attr(tcOptions, options))
-	runtime.KeepAlive(p.Prog)
+		tcmsg(ifindex, 0, parent, info), attrString(tcKind, "bpf"), attr(tcOptions, options))
+	runtime.KeepAlive(prog)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil, errors.Join(notAttachable("the kernel has no filter for BPF: module cls_bpf is not inserted"), remove())
 	case err != nil:
-		return nil, errors.Join(refuse(err, "adding a filter to lo"), remove())
+		return nil, errors.Join(refuse(err, "adding a filter"), remove())
 	}
-	l.notes = append(l.notes, fmt.Sprintf("program %s was attached by a filter of clsact: the kernel has no links for tc", p.Name))
 	return remove, nil
 }
 

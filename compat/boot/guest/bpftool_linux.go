@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/corecheck/corecheck/relocate"
 	"github.com/corecheck/corecheck/relocate/load"
 )
 
@@ -81,6 +82,10 @@ func (b *bpftool) object(i int) []Message {
 		return messages()
 	case r.exit != 0:
 		whole.Load = out.failure(r)
+		if out.mapName != "" && unsized(b.plan.Objects[i].Path, out.mapName) {
+			whole.Load.Result = NeedsTarget
+			whole.Notes = append(whole.Notes, "bpftool gives no sizes to maps whose size the loading program sets")
+		}
 		if out.program == "" {
 			return messages()
 		}
@@ -107,6 +112,17 @@ func (b *bpftool) object(i int) []Message {
 	return messages(programs...)
 }
 
+// unsized tells whether an object leaves the size of a map to the loading program.
+func unsized(object, name string) bool {
+	objs, err := relocate.Open(object)
+	if err != nil || len(objs) != 1 {
+		return false
+	}
+	return slices.ContainsFunc(objs[0].Maps, func(m *relocate.Map) bool {
+		return m.Name == name && (m.MaxEntries == 0 || m.ValueSize == 0)
+	})
+}
+
 // noAutoattach tells a bpftool that does not know the word: those of Linux before 6.2.
 func noAutoattach(r ran) bool {
 	return r.exit != 0 && slices.ContainsFunc(r.lines, func(s string) bool {
@@ -121,6 +137,7 @@ func pinFailed(r ran) bool {
 // libbpfSaid is what libbpf and bpftool said of an object.
 type libbpfSaid struct {
 	program string // that failed to load, "" where it was something else, or none
+	mapName string // of the map that failed
 	reason  string
 	errno   int
 	log     []string
@@ -190,7 +207,7 @@ func readBpftool(lines []string, logLines int) libbpfSaid {
 			continue
 		}
 		if m := mapLine.FindStringSubmatch(line); m != nil && strings.Contains(m[2], "failed") {
-			s.stage, s.reason, s.errno = load.StageMap, line[len("libbpf: "):], errnoAtEnd(line)
+			s.stage, s.mapName, s.reason, s.errno = load.StageMap, m[1], line[len("libbpf: "):], errnoAtEnd(line)
 			continue
 		}
 		if btfLine.MatchString(line) && s.stage == "" && strings.Contains(line, "rror") {

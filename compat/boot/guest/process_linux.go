@@ -130,7 +130,18 @@ func (f *family) worker() (worker, error) {
 
 func (p *process) jobs() io.Writer    { return p.in }
 func (p *process) answers() io.Reader { return p.out }
-func (p *process) last() []string     { return p.error.lines() }
+
+// last is called after kill: the status of a process that ended by itself, or was ended by the kernel for want of
+// memory, comes last.
+func (p *process) last() []string {
+	lines := p.error.lines()
+	select {
+	case <-p.done:
+		lines = append(lines, p.cmd.ProcessState.String())
+	default:
+	}
+	return lines
+}
 
 func (p *process) kill() bool {
 	p.in.Close()
