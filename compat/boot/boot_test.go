@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,8 +178,8 @@ func newWorld(t *testing.T, unames ...string) *world {
 	if err := os.WriteFile(image, []byte("image"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	w.finder = &fakeFinder{files: images.Files{Image: image, Uname: "6.1", Config: image, Modules: []images.Module{{Name: "dm_mod", Path: image}}, Missing: []string{"nosuch"}}}
-	w.opt = Options{Finder: w.finder, LogDir: t.TempDir(), program: func(string, string) (string, error) { return image, nil }}
+	w.finder = &fakeFinder{files: images.Files{Image: image, Uname: "6.1", Config: image, Modules: []images.Module{{Name: "dm_mod", Path: image}}, Missing: []string{"nosuch", "of_another_kernel"}}}
+	w.opt = Options{Modules: []string{"dm-mod", "nosuch"}, Finder: w.finder, LogDir: t.TempDir(), program: func(string, string) (string, error) { return image, nil }}
 	return w
 }
 
@@ -232,6 +233,9 @@ func TestRun(t *testing.T) {
 	want := []Module{{Name: "nosuch", Error: "the kernel has no such module"}, {Name: "dm_mod", Error: "no"}}
 	if !reflect.DeepEqual(second.Modules, want) {
 		t.Errorf("modules %+v, want %+v", second.Modules, want)
+	}
+	if got := w.finder.modules[w.kernels[1].ID]; !slices.Equal(got, []string{"dm_mod", "nf_tables", "nosuch"}) { // function_missing names nf_tables
+		t.Errorf("modules %q were asked for", got)
 	}
 	if first.Accel != "tcg" || first.BootMillis != 2000 || first.QEMU != "7.2" {
 		t.Errorf("run %+v", first)
@@ -442,6 +446,78 @@ func TestRunOtherLoaders(t *testing.T) {
 	}
 	if text := tableOf(t, rep); !strings.Contains(text, "1 command breaks on 6.1: /bin/tool on 6.1") {
 		t.Errorf("table:\n%s", text)
+	}
+}
+
+// Modules that objects need are found by what vmlinux has not.
+func TestModulesFor(t *testing.T) {
+	t.Parallel()
+	all, err := kernels.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel := func(uname string) *kernels.Kernel {
+		i := slices.IndexFunc(all, func(k *kernels.Kernel) bool { return k.Uname == uname })
+		if i < 0 {
+			t.Fatalf("no kernel %s", uname)
+		}
+		return all[i]
+	}
+	o := testObject("tool", "fentry/md_flush_request", "fentry/vfs_read", "kprobe/nosuch_function", "tp/xfs/xfs_iget_miss", "iter/bpf_map", "fentry/nf_tables:nft_do_chain",
+		"fentry", "uprobe", "lsm/file_open")
+	names, modules := namesOf(o, map[string]string{"p6": "dm_table_create"})
+	if !slices.Equal(modules, []string{"nf_tables"}) {
+		t.Errorf("modules %q are named", modules)
+	}
+	for _, tt := range []struct {
+		uname string
+		want  []string
+	}{
+		{"6.1.0-50-cloud-amd64", []string{"dm_mod", "md_mod", "xfs"}},  // the BTF of its modules tells
+		{"5.10.0-46-cloud-amd64", []string{"dm_mod", "md_mod", "xfs"}}, // it has none, and those of other kernels do
+	} {
+		got := modulesFor(kernel(tt.uname), names, all)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.uname, got, tt.want)
+		}
+	}
+}
+
+func TestGuestProgram(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, b, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	// elf is an ELF program of 64 bits with one program header.
+	elf := func(machine, kind byte) []byte {
+		b := make([]byte, 64+56)
+		copy(b, "\x7fELF\x02\x01\x01")
+		b[18], b[32], b[54], b[56], b[64] = machine, 64, 56, 1, kind
+		return b
+	}
+	for _, tt := range []struct{ name, file, arch, want string }{
+		{"no file", filepath.Join(dir, "nosuch"), "x86_64", "no such file"},
+		{"no program", write("text", []byte("#!/bin/sh")), "x86_64", "no 64-bit ELF program"},
+		{"empty", write("empty", nil), "x86_64", "no 64-bit ELF program"},
+		{"of another machine", write("arm64", elf(183, 1)), "x86_64", "is not for guests of x86_64"},
+		{"dynamic", write("dynamic", elf(62, 3)), "x86_64", "needs shared libraries"},
+		{"not corecheck", write("static", elf(62, 1)), "x86_64", "can't run in a guest"},
+		{"cut off", write("cut", elf(62, 1)[:70]), "x86_64", "program header 0 of 1"},
+		{"odd headers", write("odd", append(elf(62, 1)[:54], make([]byte, 66)...)), "x86_64", "want 56"},
+		{"architecture", "", "riscv64", "can't be booted"},
+		{"none beside", "", map[bool]string{true: "arm64", false: "x86_64"}[runtime.GOARCH == "amd64"], "need a corecheck for Linux"},
+	} {
+		_, err := guestProgram(tt.file, tt.arch)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		} else if hintOf(err) == "" && tt.name != "no file" {
+			t.Errorf("%s: no hint", tt.name)
+		}
 	}
 }
 

@@ -81,8 +81,7 @@ type outcome struct {
 	class                 Class
 	rule                  string
 	predicted             string // in words
-	codes                 string
-	agrees                int // of agreeWord
+	agrees                int    // disagrees, agrees, leftOpen
 	autoload              bool
 }
 
@@ -115,6 +114,12 @@ type group struct {
 func (p *printer) groups() []*group {
 	var list []*group
 	index := make(map[outcome]*group)
+	place := make(map[[3]string]int) // of objects and programs in the reports
+	at := func(file, object, program string) {
+		if k := [3]string{file, object, program}; place[k] == 0 {
+			place[k] = len(place) + 1
+		}
+	}
 	add := func(o outcome, kernel, observed, expected string, log []string) {
 		g := index[o]
 		if g == nil {
@@ -127,8 +132,12 @@ func (p *printer) groups() []*group {
 	}
 	for i := range p.report.Runs {
 		run := &p.report.Runs[i]
+		for j := range run.Objects {
+			at(run.Objects[j].File, run.Objects[j].Object, "")
+		}
 		for j := range run.Programs {
 			x := &run.Programs[j]
+			at(x.File, x.Object, x.Program)
 			if !x.Breaks() && !wrong(x.Agrees) {
 				continue
 			}
@@ -137,7 +146,7 @@ func (p *printer) groups() []*group {
 				errno, reason = x.AttachErrno, x.AttachReason
 			}
 			o := outcome{file: x.File, object: x.Object, program: x.Program, section: x.Section, load: x.Load, attach: x.Attach, errno: errno,
-				class: x.Class, rule: x.Rule, predicted: predicted(x.PredictedLoad, x.PredictedAttach), codes: strings.Join(x.Codes, ", "),
+				class: x.Class, rule: x.Rule, predicted: predicted(x.PredictedLoad, x.PredictedAttach),
 				agrees: agreement(x.Agrees), autoload: x.Autoload}
 			add(o, run.Kernel, observedText(x.Load, x.Attach, errno, reason, x.Class, x.Rule), x.ExpectedReason, x.Log)
 		}
@@ -160,6 +169,10 @@ func (p *printer) groups() []*group {
 			add(o, run.Kernel, commandText(x), "", x.Output)
 		}
 	}
+	slices.SortStableFunc(list, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(place[[3]string{a.file, a.object, ""}], place[[3]string{b.file, b.object, ""}]),
+			cmp.Compare(place[[3]string{a.file, a.object, a.program}], place[[3]string{b.file, b.object, b.program}]))
+	})
 	return list
 }
 
@@ -249,56 +262,108 @@ func (g *group) who() string {
 	return g.object + " " + g.program
 }
 
-// outcomes writes what is not fine: first what came out other than predicted.
+// outcomes writes what is not fine: first what came out other than predicted, with both reasons, then what breaks otherwise, a
+// line each unless Verbose.
 func (p *printer) outcomes() {
 	list := p.groups()
 	for kind, title := range []string{"Not as predicted", "Breaks as predicted", "Breaks, which the prediction left open"} {
-		first := true
+		var of []*group
 		for _, g := range list {
-			if g.agrees != kind {
-				continue
+			if g.agrees == kind {
+				of = append(of, g)
 			}
-			if first {
-				p.Title(title)
-			}
-			first = false
-			p.group(g)
 		}
-		if !first {
-			p.Line("")
+		if len(of) == 0 {
+			continue
 		}
+		if kind == disagrees || p.opt.Verbose {
+			p.Title(title)
+			p.details(of)
+		} else {
+			p.brief(title, of)
+		}
+		p.Line("")
 	}
 }
 
-func (p *printer) group(g *group) {
+// brief writes a line for each program that breaks alike on some kernels.
+func (p *printer) brief(title string, list []*group) {
+	type key struct{ who, what string }
+	var order []key
+	by := make(map[key][]string)
+	for _, g := range list {
+		k := key{p.whoText(g), g.short()}
+		if by[k] == nil {
+			order = append(order, k)
+		}
+		by[k] = append(by[k], g.kernels...)
+	}
+	var rows [][]string
+	for _, k := range order {
+		rows = append(rows, []string{"  " + page.Cut(k.who, 36), strings.Join(page.Wrap(p.ranges.Of(by[k]), 18), "\n"), strings.Join(page.Wrap(k.what, 38), "\n")})
+	}
+	p.Table([]string{p.Style(page.Bold, title), "on", ""}, rows)
+}
+
+// short is what was observed in a few words.
+func (g *group) short() string {
+	text := "no load"
+	if g.load == LoadOK {
+		text = "no attach"
+	}
+	if g.class == "" {
+		return text + ": " + g.observed
+	}
+	if g.errno != 0 {
+		text += ", " + ErrnoName(g.errno)
+	}
+	return strings.TrimSpace(text + ": " + string(g.class) + " " + g.rule)
+}
+
+// whoText names a group's program as far as that is needed where no section stands beside it.
+func (p *printer) whoText(g *group) string {
 	who := g.who()
-	switch {
-	case g.section != "":
-		who += "  " + g.section
-	case g.program == "" && p.report.Loader == guest.Own:
+	if g.program == "" && p.report.Loader == guest.Own {
 		who += " as a whole"
 	}
 	if !g.autoload {
-		who += " (not loaded by default)"
+		who += " (optional)"
 	}
-	p.Line("  %s", p.Style(page.Bold, page.Cut(who, page.Width-2)))
-	p.Para("    on ", "       ", p.ranges.Of(g.kernels))
-	if g.agrees != agrees {
-		expected := g.predicted
+	return who
+}
+
+// details writes groups with both reasons. What is equal but for the program is written once.
+func (p *printer) details(list []*group) {
+	type key struct{ on, predicted, observed string }
+	var order []key
+	by := make(map[key][]*group)
+	for _, g := range list {
+		k := key{on: p.ranges.Of(g.kernels), predicted: g.predicted, observed: g.observed}
 		if g.expected != "" {
-			expected += ", " + g.expected
+			k.predicted += ", " + g.expected
 		}
-		p.Para("    predicted: ", "               ", expected)
-		p.Para("    observed:  ", "               ", g.observed)
-	} else {
-		p.Para("    ", "    ", g.observed)
-		if g.codes != "" && g.codes != g.rule {
-			p.Para("    ", "    ", "predicted by "+g.codes)
+		if by[k] == nil {
+			order = append(order, k)
 		}
+		by[k] = append(by[k], g)
 	}
-	if p.opt.Verbose {
-		for _, l := range g.log {
-			p.Line("      | %s", page.Cut(l, page.Width-8))
+	for _, k := range order {
+		for _, g := range by[k] {
+			who := p.whoText(g)
+			if g.section != "" {
+				who += "  " + g.section
+			}
+			p.Line("  %s", p.Style(page.Bold, page.Cut(who, page.Width-2)))
+		}
+		p.Para("    on ", "       ", k.on)
+		p.Para("    predicted: ", "               ", k.predicted)
+		p.Para("    observed:  ", "               ", k.observed)
+		if p.opt.Verbose {
+			for _, g := range by[k] {
+				for _, l := range g.log {
+					p.Line("      | %s", page.Cut(l, page.Width-8))
+				}
+			}
 		}
 	}
 }
