@@ -83,6 +83,9 @@ func (p *plan) planMap(m *relocate.Map) *mapPlan {
 		mp.create = p.k.has(featGlobalData)
 		mp.freeze = strings.HasPrefix(m.Section, ".rodata") || m.Section == ".kconfig"
 		mp.content = m.Content
+		if m.Section == ".kconfig" {
+			mp.valueType = p.o.BTF.Named(m.Section, btfinfo.KindDatasec)[0] // where the externs were found
+		}
 		if mp.flags&flagMmapable != 0 && !p.k.has(featArrayMmap) {
 			mp.flags &^= flagMmapable
 		}
