@@ -96,7 +96,7 @@ Of several 2 comes first, then 1, then 3.`,
 	f.StringArrayVar(&o.packages, "packages", nil, "look for packages of kernels here first: `FILE|DIR` (repeatable)")
 	f.StringVar(&o.cache, "cache", "", "the folder for packages and what is taken out of them: `DIR` (default corecheck in your cache folder)")
 	f.BoolVar(&o.offline, "offline", false, "ask no server: what is neither in --packages nor in the cache can't be booted")
-	f.StringVar(&o.loader, "loader", "corecheck", "`WHO` loads the objects: corecheck, or libbpf (Debian's bpftool), which tells of whole objects only")
+	f.StringVar(&o.loader, "loader", "corecheck", "`WHO` loads the objects: corecheck, or libbpf (Debian's bpftool), which loads them whole only")
 	f.StringVar(&o.command, "command", "", "run your own loader in the guests instead, and take its exit status: `'CMD ARG…'`")
 	f.StringArrayVar(&o.bins, "bin", nil, "put this file and the libraries that it needs into the guests, at its path and in /bin: `FILE` (repeatable)")
 	f.StringArrayVar(&o.targets, "target", nil, "attach a program to a function that its section does not name: `[OBJECT:]PROGRAM=FUNCTION` (repeatable)")

@@ -180,7 +180,7 @@ func (o *Object) breaks() bool {
 }
 
 // Counts are the programs of a run, or of several, by what came out: each is in one of Agree, Disagree, Unknown and
-// NeedsTarget. Where the loader shows no programs its objects are counted instead, and of a command it is the command.
+// NeedsTarget. An object of which the loader shows no program is counted instead of them, and of a command it is the command.
 type Counts struct {
 	Programs    int // that were observed
 	Agree       int // as predicted

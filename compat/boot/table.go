@@ -43,10 +43,7 @@ func (p *printer) kernels() {
 		return
 	}
 	what := "programs"
-	switch p.report.Loader {
-	case guest.LibBPF:
-		what = "objects"
-	case guest.Command:
+	if p.report.Loader == guest.Command {
 		what = "commands"
 	}
 	var rows [][]string
@@ -276,7 +273,7 @@ func (p *printer) outcomes() {
 		if len(of) == 0 {
 			continue
 		}
-		if kind == disagrees || p.opt.Verbose {
+		if kind == disagrees || p.opt.Verbose || p.report.Loader == guest.Command {
 			p.Title(title)
 			p.details(of)
 		} else {
@@ -370,22 +367,19 @@ func (p *printer) details(list []*group) {
 
 // notes writes what the loader decided for want of a user, and the modules that could not be inserted.
 func (p *printer) notes() {
-	type note struct{ object, text string }
-	seen := make(map[note]bool)
-	by := make(map[string][]string)
 	var order []string
+	by := make(map[string][]string) // objects by what is noted of them
 	add := func(object string, notes []string) {
 		for _, n := range notes {
-			if seen[note{object, n}] {
-				continue
+			if by[n] == nil {
+				order = append(order, n)
 			}
-			seen[note{object, n}] = true
-			if by[object] == nil {
-				order = append(order, object)
+			if !slices.Contains(by[n], object) {
+				by[n] = append(by[n], object)
 			}
-			by[object] = append(by[object], n)
 		}
 	}
+	type note struct{ module, text string }
 	modules := make(map[note][]string) // kernels
 	var lacking []note
 	for i := range p.report.Runs {
@@ -406,11 +400,15 @@ func (p *printer) notes() {
 			}
 		}
 	}
-	for i, object := range order {
+	for i, n := range order {
 		if i == 0 {
-			p.Title("Set by corecheck, because the object leaves it to its loader")
+			p.Title("Noted by the loader")
 		}
-		p.Para("  "+page.Cut(object, 30)+": ", "    ", strings.Join(by[object], "; "))
+		who := page.Cut(by[n][0], 30)
+		if len(by[n]) > 1 {
+			who = page.Count(len(by[n]), "object")
+		}
+		p.Para("  "+who+": ", "    ", n)
 		if i == len(order)-1 {
 			p.Line("")
 		}
@@ -419,7 +417,7 @@ func (p *printer) notes() {
 		if i == 0 {
 			p.Title("Modules that were not inserted")
 		}
-		p.Para("  "+page.Cut(n.object, 30)+": ", "    ", n.text+", on "+p.ranges.Of(modules[n]))
+		p.Para("  "+page.Cut(n.module, 30)+": ", "    ", n.text+", on "+p.ranges.Of(modules[n]))
 		if i == len(lacking)-1 {
 			p.Line("")
 		}
@@ -573,8 +571,10 @@ func (r *Report) Findings() []string {
 	}
 	if n := c.Broken(); n > 0 {
 		breaks := func(g *group) bool { return g.autoload && (g.load == LoadFail || g.attach == AttachFail) }
-		what := map[guest.Loader]string{guest.LibBPF: "object", guest.Command: "command"}[r.Loader]
-		what = cmp.Or(what, "program")
+		what := "program"
+		if r.Loader == guest.Command {
+			what = "command"
+		}
 		programs, ks := make(map[[3]string]bool), []string(nil)
 		for _, g := range list {
 			if breaks(g) {

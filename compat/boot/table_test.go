@@ -74,7 +74,7 @@ Breaks as predicted  on
 Breaks, which the prediction left open  on
   tool some (optional)                  5.10  no load, EINVAL: relocation CC001
 
-Set by corecheck, because the object leaves it to its loader
+Noted by the loader
   tool: map events: max_entries is set by the loader; 1024 taken
 
 Modules that were not inserted
