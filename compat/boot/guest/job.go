@@ -79,12 +79,13 @@ func safely(f func() answer) (a answer) {
 	return f()
 }
 
-// loader does jobs with package load. It keeps the object that it read last, and what it learns of the kernel.
+// loader does jobs with package load. It keeps the object that it read last with its maps, and what it learns of the kernel.
 type loader struct {
-	kernel *load.Kernel
-	path   string
-	object *relocate.Object
-	err    error // why object is nil
+	kernel  *load.Kernel
+	path    string
+	object  *relocate.Object
+	session *load.Session // of object
+	err     error         // why object is nil
 }
 
 func (l *loader) do(j job, tell func(answer)) answer {
@@ -95,30 +96,32 @@ func (l *loader) do(j job, tell func(answer)) answer {
 		}
 		l.kernel = k
 	}
-	obj, err := l.open(j.Object.Path)
-	if err != nil {
+	if err := l.open(j.Object.Path); err != nil {
 		return answer{Err: err.Error()}
 	}
 	switch j.Op {
 	case opOpen:
 		a := answer{}
-		for _, p := range obj.Programs {
+		for _, p := range l.object.Programs {
 			a.Programs = append(a.Programs, p.Name)
 		}
 		return a
 	case opWhole:
-		return l.whole(obj, j, tell)
+		return l.whole(j, tell)
 	case opProgram:
-		return l.program(obj, j, tell)
+		return l.program(j, tell)
 	}
 	return answer{Err: fmt.Sprintf("unknown job %q", j.Op)}
 }
 
-func (l *loader) open(path string) (*relocate.Object, error) {
+func (l *loader) open(path string) error {
 	if path == l.path {
-		return l.object, l.err
+		return l.err
 	}
-	l.path, l.object, l.err = path, nil, nil
+	if l.session != nil {
+		_ = l.session.Close() // maps of an object that is done with
+	}
+	l.path, l.object, l.session, l.err = path, nil, nil, nil
 	objs, err := relocate.Open(path)
 	switch {
 	case err != nil:
@@ -127,19 +130,20 @@ func (l *loader) open(path string) (*relocate.Object, error) {
 		l.err = fmt.Errorf("%s holds %d objects, want 1", path, len(objs))
 	default:
 		l.object = objs[0]
+		l.session = load.NewSession(l.object, l.kernel)
 	}
-	return l.object, l.err
+	return l.err
 }
 
-func (l *loader) whole(obj *relocate.Object, j job, tell func(answer)) answer {
-	loaded, err := load.Load(obj, l.kernel, load.Options{Targets: j.Object.Targets})
+func (l *loader) whole(j job, tell func(answer)) answer {
+	loaded, err := l.session.Load(load.Options{Targets: j.Object.Targets})
 	a := answer{Load: outcome(err, "", j.LogLines)}
 	if err != nil {
 		return a
 	}
 	defer loaded.Close()
 	a.Notes = boundNotes(loaded.Notes())
-	if !hasStructOps(obj) {
+	if !hasStructOps(l.object) {
 		return a
 	}
 	a.Next = "attaching its struct_ops maps"
@@ -167,8 +171,8 @@ func hasStructOps(obj *relocate.Object) bool {
 	return false
 }
 
-func (l *loader) program(obj *relocate.Object, j job, tell func(answer)) answer {
-	loaded, err := load.Load(obj, l.kernel, load.Options{Programs: []string{j.Program}, Targets: j.Object.Targets})
+func (l *loader) program(j job, tell func(answer)) answer {
+	loaded, err := l.session.Load(load.Options{Programs: []string{j.Program}, Targets: j.Object.Targets})
 	a := answer{Load: outcome(err, j.Program, j.LogLines)}
 	if err != nil {
 		return a
