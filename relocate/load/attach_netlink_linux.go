@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -101,8 +102,8 @@ func (l *Loaded) attachTC(p *Program) (io.Closer, error) {
 		return nil, refuse(err, "looking for lo")
 	}
 	c, err := link.AttachTCX(link.TCXOptions{Interface: lo.Index, Program: p.Prog, Attach: at})
-	if err == nil || !errors.Is(err, link.ErrNotSupported) {
-		return linked(c, err)("lo")
+	if err == nil || !errors.Is(err, link.ErrNotSupported) || strings.HasPrefix(p.Target.Name, "tcx/") {
+		return linked(c, err)("lo") // tcx is nothing but the link
 	}
 	filter, err := attachClsact(p.Prog, lo.Index, parent)
 	if err == nil {
@@ -145,9 +146,6 @@ func attachNetkitDevice(p *Program) (io.Closer, error) {
 	name := fmt.Sprintf("ccnk%d", os.Getpid())
 	info := attr(unix.IFLA_LINKINFO, attrString(unix.IFLA_INFO_KIND, "netkit"))
 	err := request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, make([]byte, unix.SizeofIfInfomsg), attrString(unix.IFLA_IFNAME, name), info)
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, notAttachable("the kernel has no netkit devices")
-	}
 	if err != nil {
 		return nil, refuse(err, "making a netkit device")
 	}
