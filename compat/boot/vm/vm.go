@@ -1,11 +1,17 @@
 // Package vm boots kernels in QEMU and hands back what their guests say.
+//
+// A guest has a kernel, an initramfs, memory, processors, a console and a port for results; no disk, no network, no file of
+// the host, no device that it could ask for one, and no way in: both channels lead out only. What runs in it is untrusted. QEMU runs as the
+// user who runs corecheck, without privileges, and where it was built with seccomp it gives up what it does not need of the
+// kernel, starting programs above all ("-sandbox" in its manual). What a guest writes is bounded: a console's log by MaxConsole, a line of
+// results by MaxLine, all of it by the time that a run may take.
+//
+// No process outlives corecheck: a run that ends in any way kills QEMU's process group, and if corecheck itself is killed, Linux kills
+// QEMU (PR_SET_PDEATHSIG of prctl(2)); elsewhere QEMU then lasts until its guest is done. Results and console come through
+// pipes, which are no files that could be left behind.
 package vm
 
-import (
-	"context"
-	"errors"
-	"time"
-)
+import "time"
 
 // Options say which QEMU is used, and how.
 type Options struct {
@@ -30,11 +36,7 @@ type QEMU struct {
 	Arch        string // of its guests, in BTFHub's names
 	Accel       Accel
 	AccelReason string // why TCG is used and not KVM, for people; "" with KVM
-}
-
-// Find looks for the QEMU that runs guests of an architecture (x86_64, arm64, s390x), and decides how it runs them.
-func Find(ctx context.Context, arch string, opt Options) (*QEMU, error) {
-	return nil, errors.New("not there yet")
+	Sandbox     bool   // it was built with seccomp, and confines itself
 }
 
 // Machine is a guest to boot.
@@ -44,14 +46,14 @@ type Machine struct {
 	Append    []string // kernel parameters beside those that the machine needs
 	MemoryMB  int      // 0: 1024
 	CPUs      int      // 0: 1
-	Console   string   // file for the console's log, "" for none; written from its start, at most MaxConsole bytes
+	Console   string   // file for the console's log, "" for none; replaced, and at most a line longer than MaxConsole
 
 	BootTimeout time.Duration // from start to the first line of results; 0: 60 s
 	Silence     time.Duration // longest time without a line after the first; 0: no limit
 	Timeout     time.Duration // of the whole run; 0: no limit
 }
 
-// MaxConsole is how much of a console's log is kept, in bytes. What comes after it is read and dropped.
+// MaxConsole is how much of a console's log is kept, in bytes. What comes after it is read, looked through and dropped.
 const MaxConsole = 16 << 20
 
 // MaxLine is the longest line of results, in bytes. What a line has beyond it is dropped, and Outcome.LongLines counts it.
@@ -64,11 +66,12 @@ type Ended string
 const (
 	PowerOff    Ended = "poweroff"     // the guest switched itself off
 	Panic       Ended = "panic"        // the kernel panicked
-	Reset       Ended = "reset"        // the guest restarted without a word: a triple fault, or a program that asked for it
+	Reset       Ended = "reset"        // the guest restarted: a program asked for it, or x86 had a triple fault
 	BootTimeout Ended = "boot timeout" // no line within Machine.BootTimeout
 	Silent      Ended = "silent"       // no line for Machine.Silence
 	Timeout     Ended = "timeout"      // longer than Machine.Timeout
 	Crashed     Ended = "crashed"      // QEMU was killed by a signal, or gave up on the guest
+	Stopped     Ended = "stopped"      // the line function wanted no more
 )
 
 // Outcome is what became of a guest.
@@ -78,25 +81,8 @@ type Outcome struct {
 	Ran         time.Duration // from start to end
 	Lines       int           // of results
 	LongLines   int           // that were longer than MaxLine, and cut
-	ConsoleTail []string      // the last lines of the console
+	ConsoleTail []string      // the last lines of the console, each at most 512 bytes, as the guest wrote them
 	ConsoleCut  bool          // the console had more than MaxConsole bytes
-	Oops        []string      // lines of the console at which the kernel reported a fault of its own
+	Oops        []string      // lines of the console at which the kernel reported a fault of its own, the first 64
 	Detail      string        // for people: what Ended does not say
 }
-
-// Err is nil for a guest that switched itself off, else a sentence with the last lines of the console.
-func (o *Outcome) Err() error { return nil }
-
-// Ports lists the device files in the guest that lead to the line function of Run, the best first.
-func (q *QEMU) Ports() []string { return nil }
-
-// Run boots a machine, and calls line with each line of results, without its end; the bytes are line's for the call only. It
-// returns when the guest has ended. An error of line ends the guest and is returned. Errors are for runs that say
-// nothing of the kernel: ctx ended, QEMU could not be started or refused the machine, the console's file could not be written.
-// Outcome is nil then.
-func (q *QEMU) Run(ctx context.Context, m Machine, line func([]byte) error) (*Outcome, error) {
-	return nil, errors.New("not there yet")
-}
-
-// Slots is how many guests of memoryMB megabytes can run at once: by processors and free memory, at least 1.
-func Slots(memoryMB int) int { return 1 }
