@@ -30,6 +30,9 @@ func inNetns(t *testing.T) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Skipf("a network namespace can't be made: %v", err)
 	}
+	if _, err := trivial(t, "socket"); errors.Is(err, unix.EPERM) {
+		t.Skipf("no BPF program can be loaded here: %v", err)
+	}
 }
 
 // trivial loads a program that does nothing, and returns it as if it came from an object with this section.
@@ -105,18 +108,29 @@ func attachTo(t *testing.T, section string) (io.Closer, []string, error) {
 // What is attached to something of its own attaches, and leaves nothing behind: it can be done again.
 func TestAttach(t *testing.T) {
 	inNetns(t)
+	attached := 0
 	for _, section := range []string{
 		"socket", "sk_reuseport", "sk_reuseport/migrate", "tc/ingress", "tcx/egress", "tc", "classifier", "raw_tp/sched_switch",
 		"xdp.frags/devmap", "xdp/devmap", "xdp/cpumap", "xdp.frags", "xdp", "perf_event", "sockops", "sk_skb/stream_parser",
 		"sk_skb/stream_verdict", "sk_skb/verdict", "sk_msg", "flow_dissector", "cgroup_skb/ingress", "cgroup_skb/egress", "cgroup/skb",
 		"cgroup/sock", "cgroup/bind4", "cgroup/connect6", "cgroup/sysctl", "cgroup/getsockopt", "cgroup/dev", "sk_lookup", "netfilter",
 	} {
+		if _, err := trivial(t, section); err != nil {
+			t.Logf("%s: the running kernel has no such programs: %v", section, err)
+			continue
+		}
 		for range 2 {
 			c, notes, err := attachTo(t, section)
+			var e *Error
+			if errors.As(err, &e) && (e.Cause == ErrNotAttachable || e.Errno == unix.EOPNOTSUPP || e.Errno == enotsupp) {
+				t.Logf("%s: the running kernel was built without: %v", section, err)
+				break
+			}
 			if err != nil {
 				t.Errorf("%s: %v", section, err)
 				break
 			}
+			attached++
 			if err := c.Close(); err != nil {
 				t.Errorf("%s: detaching: %v", section, err)
 			}
@@ -125,9 +139,13 @@ func TestAttach(t *testing.T) {
 			}
 		}
 	}
+	if attached < 20 {
+		t.Errorf("%d were attached, want 20 or more", attached)
+	}
 	root, err := cgroupRoot("/proc/self/mounts")
 	if err != nil {
-		t.Fatal(err)
+		t.Logf("no program was attached to a cgroup: %v", err)
+		return
 	}
 	if left, _ := filepath.Glob(root + "/corecheck-*"); len(left) > 0 {
 		t.Errorf("cgroups are left: %q", left)
