@@ -170,7 +170,7 @@ func (m *btfImage) fillKsyms() {
 				}
 				m.setInfo(id, btfinfo.KindFunc, btfFuncGlobal, false)
 				m.setWord(to, uint32(dummy))
-			} else {
+			} else if v.Kind() == btfinfo.KindVar {
 				m.setWord(m.at[id]+8, uint32(intID))
 				m.setWord(m.at[id]+12, btfVarGlobal)
 			}
@@ -215,7 +215,9 @@ func (m *btfImage) fillKconfig(o *relocate.Object) {
 			m.setWord(to, uint32(v.Type))
 			m.setWord(to+4, off(from))
 			m.setWord(to+8, v.Size)
-			m.setWord(m.at[v.Type]+12, btfVarGlobal)
+			if m.kind(v.Type) == btfinfo.KindVar {
+				m.setWord(m.at[v.Type]+12, btfVarGlobal)
+			}
 		}
 		for _, mp := range o.Maps {
 			if mp.Section == ".kconfig" {

@@ -219,10 +219,16 @@ func strtoull(s string) (n uint64, ok bool) {
 	return n, true
 }
 
+// maxKconfig bounds the value of the map .kconfig, in bytes: an extern's size is the object's word.
+const maxKconfig = 1 << 20
+
 // kconfigValues returns the externs in .kconfig, and the value of the map that they are in.
 func kconfigValues(o *relocate.Object) (all []*kconfigValue, value []byte, err error) {
 	for _, m := range o.Maps {
 		if m.Section == ".kconfig" {
+			if m.ValueSize > maxKconfig {
+				return nil, nil, problemf(syscall.E2BIG, "the externs in .kconfig have %d bytes, the limit is %d", m.ValueSize, maxKconfig)
+			}
 			value = make([]byte, m.ValueSize)
 		}
 	}
@@ -231,6 +237,9 @@ func kconfigValues(o *relocate.Object) (all []*kconfigValue, value []byte, err e
 			continue
 		}
 		size, _ := o.BTF.SizeOf(e.Type)
+		if uint64(e.Off)+uint64(size) > uint64(len(value)) || size == 0 {
+			return nil, nil, problemf(syscall.E2BIG, "extern %s has %d bytes", e.Name, size)
+		}
 		v := &kconfigValue{name: e.Name, value: value[e.Off : e.Off+size], order: o.ByteOrder}
 		if v.kind, v.signed = kconfigKind(o.BTF, e.Type); v.kind == kconfigUnknown {
 			return nil, nil, problemf(syscall.ENOTSUP, "extern %s is of a type that no value of a configuration has", e.Name)

@@ -98,6 +98,7 @@ type Session struct {
 	obj  *relocate.Object
 	k    *Kernel
 	btf  *btf.Handle
+	raw  []byte // what btf was made of
 	maps map[*relocate.Map]sessionMap
 }
 
@@ -174,9 +175,6 @@ func (x *loader) loadBTF() error {
 	if x.image == nil {
 		return nil
 	}
-	if x.btf = x.session.btf; x.btf != nil {
-		return nil
-	}
 	mandatory := false
 	for _, m := range x.o.Maps {
 		mandatory = mandatory || m.StructOps != ""
@@ -188,9 +186,15 @@ func (x *loader) loadBTF() error {
 		return nil
 	}
 	x.image.sanitize(x.k.has)
-	h, err := btf.NewHandleFromRawBTF(x.image.bytes())
+	raw := x.image.bytes()
+	if x.session.btf != nil && bytes.Equal(raw, x.session.raw) {
+		x.btf = x.session.btf
+		return nil
+	}
+	h, err := btf.NewHandleFromRawBTF(raw)
 	if err == nil {
-		x.btf, x.session.btf = h, h
+		_ = x.session.Close() // maps go with the BTF that they were made with
+		x.btf, x.session.btf, x.session.raw = h, h, raw
 		return nil
 	}
 	if mandatory {
@@ -332,7 +336,10 @@ func (x *loader) fillMap(m *mapPlan, to *ebpf.Map) error {
 	}
 	if m.Data {
 		content := m.content
-		if content == nil {
+		if content == nil { // .bss, which the kernel has zeroed, but programs may have written to
+			if m.fresh {
+				return nil
+			}
 			content = make([]byte, m.valueSize)
 		}
 		if err := to.Update(uint32(0), content, ebpf.UpdateAny); err != nil {

@@ -408,6 +408,7 @@ func (p *plan) link() error {
 		if err := p.join(pp, funcs); err != nil {
 			return err
 		}
+		p.fixContextArgs(pp)
 		p.progs = append(p.progs, pp)
 	}
 	return nil
@@ -470,6 +471,9 @@ func (p *plan) join(pp *progPlan, funcs []*relocate.Func) error {
 		at := len(pp.insns)
 		pp.insns = append(pp.insns, insns...)
 		mine := pp.insns[at:]
+		if err := whole(pp, f); err != nil {
+			return err
+		}
 		for _, c := range f.Calls {
 			in := &mine[c.Insn]
 			if c.Ref {
@@ -506,6 +510,22 @@ func (p *plan) join(pp *progPlan, funcs []*relocate.Func) error {
 		}
 	}
 	return nil
+}
+
+// whole tells what can't be linked: an ldimm64 of which the function has only the first half, and a call of a value. No
+// compiler makes them.
+func whole(pp *progPlan, f *relocate.Func) error {
+	cut := func(i int) bool { return f.Insns[i].Code == codeLdImm64 && i+1 >= len(f.Insns) }
+	bad := slices.ContainsFunc(f.Calls, func(c relocate.Call) bool { return cut(c.Insn) }) ||
+		slices.ContainsFunc(f.MapRefs, func(r relocate.MapRef) bool { return cut(r.Insn) }) ||
+		slices.ContainsFunc(f.Kfuncs, func(r relocate.Ref) bool {
+			return cut(r.Insn) || r.Extern.Kind == relocate.ExternKconfig && f.Insns[r.Insn].Code == codeCall
+		})
+	if !bad {
+		return nil
+	}
+	return &Error{Stage: StageReloc, Program: pp.Name, Errno: syscall.EINVAL,
+		Msg: fmt.Sprintf("function %s has a relocation on an instruction that can't take it", f.Name)}
 }
 
 // appendInfo appends records of .BTF.ext of a function that was placed at an instruction: the kernel counts instructions
