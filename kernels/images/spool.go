@@ -48,9 +48,10 @@ func newSpool(dir, name string, index bool) (*spool, error) {
 	}
 	s := &spool{name: name, f: f, at: map[string]section{}}
 	if index {
-		s.jobs = make(chan job, 64)
+		jobs := make(chan job, 64)
+		s.jobs = jobs
 		for range runtime.GOMAXPROCS(0) {
-			s.wg.Go(s.work)
+			s.wg.Go(func() { s.work(jobs) })
 		}
 	}
 	return s, nil
@@ -108,11 +109,11 @@ func (s *spool) finish() ([]info, error) {
 	return s.list, nil
 }
 
-func (s *spool) work() {
+func (s *spool) work(jobs <-chan job) {
 	var x btfinfo.Expander
 	defer x.Close()
 	var buf bytes.Buffer
-	for j := range s.jobs {
+	for j := range jobs {
 		m, err := readInfo(io.NewSectionReader(s.f, j.off, j.size), j.size, &x, &buf)
 		s.mu.Lock()
 		if err != nil {
