@@ -125,8 +125,6 @@ var mounts = []struct{ kind, dir string }{
 	{"devtmpfs", "/dev"},
 	{"devpts", "/dev/pts"},
 	{"tmpfs", "/dev/shm"},
-	{"tmpfs", "/tmp"},
-	{"tmpfs", "/run"},
 	{"securityfs", "/sys/kernel/security"},
 	{"debugfs", "/sys/kernel/debug"},
 	{"tracefs", "/sys/kernel/tracing"},
@@ -137,6 +135,12 @@ var mounts = []struct{ kind, dir string }{
 // prepare makes a machine of the bare kernel: file systems, loopback, limits. What fails is for people to know; what
 // needs it fails by itself.
 func prepare() (problems []string) {
+	// The root is in memory and can be written to. Nothing is mounted over folders in which files of the user may lie.
+	for _, dir := range []string{"/tmp", "/run"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
 	for _, m := range mounts {
 		// Directories of sysfs are the kernel's to make; where it did not, the mount says why.
 		_ = os.MkdirAll(m.dir, 0o755)
