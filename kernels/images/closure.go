@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -291,7 +292,7 @@ func readObject(name, shown string) (o *object, err error) {
 	}
 	f, err := elf.Open(name)
 	var format *elf.FormatError
-	if errors.As(err, &format) {
+	if errors.As(err, &format) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, &btfinfo.Error{File: shown, Off: -1, Msg: "is no ELF program", Err: err, Hint: "name a program, not a script: what runs it would have to be in the guest, too"}
 	}
 	if err != nil {

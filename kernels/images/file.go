@@ -155,7 +155,7 @@ func noModules(m *manifest, uname, path string) error {
 
 // readImage learns from an image which kernel it is. The configuration lies beside it, as in /boot, or with the modules.
 func (f *Files) readImage(image string) error {
-	in, err := btfinfo.Open(image, nil)
+	in, err := btfinfo.Open(image, &btfinfo.Options{Unparsed: true})
 	var e *btfinfo.Error
 	if errors.As(err, &e) && e.Found != nil { // without BTF it boots as well
 		in, err = e.Found, nil
