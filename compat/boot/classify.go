@@ -343,8 +343,11 @@ func classifyAttach(errno int, k known) (Class, string) {
 			return ContextAccess, ""
 		}
 	}
-	if errno == eOPNOTSUPP || errno == eNOTSUPPORT {
+	switch {
+	case errno == eOPNOTSUPP, errno == eNOTSUPPORT:
 		return NotSupported, k.pick("", "CC032", "CC033")
+	case errno == eINVAL && k.pick("", "CC032", "CC033") != "":
+		return ProgramType, k.pick("", "CC032", "CC033")
 	}
 	return Other, ""
 }

@@ -107,6 +107,7 @@ var failures = []struct {
 	{name: "raw_tp that is gone", stage: load.StageAttach, errno: 2, hook: relocate.HookRawTP, class: TargetMissing, rule: "CC022"},
 	{name: "record that shrank", stage: load.StageAttach, errno: 13, hook: relocate.HookTracepoint, class: ContextAccess},
 	{name: "attach that is not known", stage: load.StageAttach, errno: 95, class: NotSupported},
+	{name: "attach type of an attach, 5.10", stage: load.StageAttach, errno: 22, codes: "CC033", class: ProgramType, rule: "CC033"},
 	{name: "attach that fails for another reason", stage: load.StageAttach, errno: 28, class: Other},
 }
 

@@ -505,23 +505,21 @@ func (p *printer) summary() {
 	r := p.report
 	var c Counts
 	status := make(map[Status]int)
-	var ways []string
+	var ways, why []string
 	for i := range r.Runs {
 		run := &r.Runs[i]
 		c.Add(run.Count())
 		status[run.Status]++
-		if way := run.Accel; run.Status != Failed {
-			if way == "tcg" && run.AccelReason != "" {
-				way += " (" + run.AccelReason + ")"
-			}
-			if !slices.Contains(ways, way) {
-				ways = append(ways, way)
-			}
+		if run.Status != Failed && !slices.Contains(ways, run.Accel) {
+			ways = append(ways, run.Accel)
+		}
+		if run.AccelReason != "" && !slices.Contains(why, run.AccelReason) {
+			why = append(why, run.AccelReason)
 		}
 	}
 	text := page.Count(status[Booted], "kernel") + " booted"
 	if len(ways) > 0 {
-		text += " with " + strings.Join(ways, ", ")
+		text += " with " + strings.Join(ways, " and ")
 	}
 	if n := status[CutShort]; n > 0 {
 		text += fmt.Sprintf(", %d cut short", n)
@@ -531,6 +529,9 @@ func (p *printer) summary() {
 	}
 	p.Para("", "", fmt.Sprintf("%s; %s observed: %d as predicted, %d not, %d left open by the prediction, %d only with a target from user space",
 		text, page.Count(c.Programs, "program"), c.Agree, c.Wrong(), c.Unknown, c.NeedsTarget))
+	for _, s := range why {
+		p.Para("not with KVM: ", "              ", s)
+	}
 	for _, l := range r.LeftOut {
 		p.Para("left out: ", "          ", l.Object+" on "+page.Count(len(l.Kernels), "kernel")+": "+l.Reason)
 	}

@@ -93,8 +93,9 @@ cut short: 7.2: the kernel panicked
 fault of the kernel: debian/12/x86_64/6.1.0: BUG: unable to handle page fault
   console: /var/log/console.log
 
-2 kernels booted with tcg (no /dev/kvm), 1 cut short, 1 not booted; 9 programs observed: 5 as
-predicted, 1 not, 1 left open by the prediction, 2 only with a target from user space
+2 kernels booted with tcg, 1 cut short, 1 not booted; 9 programs observed: 5 as predicted, 1 not, 1
+left open by the prediction, 2 only with a target from user space
+not with KVM: no /dev/kvm
 left out: other on 1 kernel: it has the other byte order
 2 kernels could not be booted, or not to the end: 6.12..7.2
 1 prediction was wrong: tool busy on 6.1
