@@ -26,7 +26,7 @@ type progLoadAttr struct {
 	kernVersion        uint32
 	progFlags          uint32
 	progName           [16]byte
-	progIfindex        uint32
+	_                  uint32 // progIfindex
 	expectedAttachType uint32
 	progBTFFD          uint32
 	funcInfoRecSize    uint32
@@ -37,10 +37,10 @@ type progLoadAttr struct {
 	lineInfoCnt        uint32
 	attachBTFID        uint32
 	attachBTFObjFD     uint32
-	coreReloCnt        uint32
+	_                  uint32 // coreReloCnt
 	fdArray            uint64
-	coreRelos          uint64
-	coreReloRecSize    uint32
+	_                  uint64 // coreRelos
+	_                  uint32 // coreReloRecSize
 	logTrueSize        uint32
 }
 
@@ -54,24 +54,22 @@ type mapCreateAttr struct {
 	innerMapFD            uint32
 	numaNode              uint32
 	mapName               [16]byte
-	mapIfindex            uint32
+	_                     uint32 // mapIfindex
 	btfFD                 uint32
 	btfKeyTypeID          uint32
 	btfValueTypeID        uint32
 	btfVmlinuxValueTypeID uint32
 	mapExtra              uint64
 	valueTypeBTFObjFD     int32
-	mapTokenFD            int32
+	_                     int32 // mapTokenFD
 }
 
 // btfLoadAttr is the part for BPF_BTF_LOAD.
 type btfLoadAttr struct {
-	btf      uint64
-	logBuf   uint64
-	btfSize  uint32
-	logSize  uint32
-	logLevel uint32
-	_        uint32
+	btf     uint64
+	_       uint64 // logBuf
+	btfSize uint32
+	_       [3]uint32 // logSize, logLevel, logTrueSize
 }
 
 // linkCreateAttr is the part for BPF_LINK_CREATE of a link of many uprobes.
@@ -79,13 +77,13 @@ type linkCreateAttr struct {
 	progFD     uint32
 	targetFD   uint32
 	attachType uint32
-	flags      uint32
+	_          uint32 // flags
 	path       uint64
 	offsets    uint64
-	refCtrs    uint64
-	cookies    uint64
+	_          uint64 // refCtrs
+	_          uint64 // cookies
 	cnt        uint32
-	multiFlags uint32
+	_          uint32 // multiFlags
 	pid        uint32
 	_          uint32
 }

@@ -150,36 +150,38 @@ func (m *btfImage) fill(o *relocate.Object) {
 // variable dummy_ksym.
 func (m *btfImage) fillKsyms() {
 	b := m.parsed
-	for _, sec := range b.Named(".ksyms", btfinfo.KindDatasec) {
-		t := b.Type(sec)
-		intID, dummy := m.findInt(), btfinfo.ID(0)
-		for i := range t.Vlen() {
-			if b.Type(t.Var(i).Type).Kind() == btfinfo.KindFunc && dummy == 0 {
-				dummy = m.add("dummy_ksym", btfinfo.KindVar, 0, uint32(intID), btfVarGlobal)
-			}
-		}
-		for i := range t.Vlen() {
-			to := m.at[sec] + 12 + 12*i
-			id := t.Var(i).Type
-			if v := b.Type(id); v.Kind() == btfinfo.KindFunc {
-				proto := m.at[v.Ref()]
-				for j := range b.Type(v.Ref()).Vlen() { // the kernel wants names of arguments
-					if p := proto + 12 + 8*j; m.word(p) == 0 && m.word(p+4) != 0 {
-						m.setWord(p, m.word(m.at[dummy]))
-					}
-				}
-				m.setInfo(id, btfinfo.KindFunc, btfFuncGlobal, false)
-				m.setWord(to, uint32(dummy))
-			} else if v.Kind() == btfinfo.KindVar {
-				m.setWord(m.at[id]+8, uint32(intID))
-				m.setWord(m.at[id]+12, btfVarGlobal)
-			}
-			m.setWord(to+4, uint32(4*i))
-			m.setWord(to+8, 4)
-		}
-		m.setWord(m.at[sec]+8, uint32(4*t.Vlen()))
+	ids := b.Named(".ksyms", btfinfo.KindDatasec)
+	if len(ids) == 0 {
 		return
 	}
+	sec := ids[0]
+	t := b.Type(sec)
+	intID, dummy := m.findInt(), btfinfo.ID(0)
+	for i := range t.Vlen() {
+		if b.Type(t.Var(i).Type).Kind() == btfinfo.KindFunc && dummy == 0 {
+			dummy = m.add("dummy_ksym", btfinfo.KindVar, 0, uint32(intID), btfVarGlobal)
+		}
+	}
+	for i := range t.Vlen() {
+		to := m.at[sec] + 12 + 12*i
+		id := t.Var(i).Type
+		if v := b.Type(id); v.Kind() == btfinfo.KindFunc {
+			proto := m.at[v.Ref()]
+			for j := range b.Type(v.Ref()).Vlen() { // the kernel wants names of arguments
+				if p := proto + 12 + 8*j; m.word(p) == 0 && m.word(p+4) != 0 {
+					m.setWord(p, m.word(m.at[dummy]))
+				}
+			}
+			m.setInfo(id, btfinfo.KindFunc, btfFuncGlobal, false)
+			m.setWord(to, uint32(dummy))
+		} else if v.Kind() == btfinfo.KindVar {
+			m.setWord(m.at[id]+8, uint32(intID))
+			m.setWord(m.at[id]+12, btfVarGlobal)
+		}
+		m.setWord(to+4, uint32(4*i))
+		m.setWord(to+8, 4)
+	}
+	m.setWord(m.at[sec]+8, uint32(4*t.Vlen()))
 }
 
 // findInt is find_int_btf_id of libbpf v1.7: the first INT of 32 bits, 0 where there is none.
@@ -201,30 +203,32 @@ func (m *btfImage) fillKconfig(o *relocate.Object) {
 			offs[e.Name] = e.Off
 		}
 	}
-	for _, sec := range m.parsed.Named(".kconfig", btfinfo.KindDatasec) {
-		t, at := m.parsed.Type(sec), m.at[sec]
-		order := make([]int, t.Vlen())
-		off := func(i int) uint32 { return offs[m.parsed.Type(t.Var(i).Type).Name()] }
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortStableFunc(order, func(a, b int) int { return int(off(a)) - int(off(b)) })
-		for i, from := range order {
-			v := t.Var(from)
-			to := at + 12 + 12*i
-			m.setWord(to, uint32(v.Type))
-			m.setWord(to+4, off(from))
-			m.setWord(to+8, v.Size)
-			if m.kind(v.Type) == btfinfo.KindVar {
-				m.setWord(m.at[v.Type]+12, btfVarGlobal)
-			}
-		}
-		for _, mp := range o.Maps {
-			if mp.Section == ".kconfig" {
-				m.setWord(at+8, mp.ValueSize)
-			}
-		}
+	ids := m.parsed.Named(".kconfig", btfinfo.KindDatasec)
+	if len(ids) == 0 {
 		return
+	}
+	sec := ids[0]
+	t, at := m.parsed.Type(sec), m.at[sec]
+	order := make([]int, t.Vlen())
+	off := func(i int) uint32 { return offs[m.parsed.Type(t.Var(i).Type).Name()] }
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return int(off(a)) - int(off(b)) })
+	for i, from := range order {
+		v := t.Var(from)
+		to := at + 12 + 12*i
+		m.setWord(to, uint32(v.Type))
+		m.setWord(to+4, off(from))
+		m.setWord(to+8, v.Size)
+		if m.kind(v.Type) == btfinfo.KindVar {
+			m.setWord(m.at[v.Type]+12, btfVarGlobal)
+		}
+	}
+	for _, mp := range o.Maps {
+		if mp.Section == ".kconfig" {
+			m.setWord(at+8, mp.ValueSize)
+		}
 	}
 }
 
