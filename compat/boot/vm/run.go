@@ -101,6 +101,7 @@ type run struct {
 	out          Outcome
 	consoleBytes int64
 	panicked     time.Time
+	panicText    string
 	off          time.Time // the kernel said that it switches off
 	restarting   bool
 	lineErr      error
@@ -253,11 +254,7 @@ func (r *run) detail(err error, said string) string {
 	case PowerOff, Stopped:
 		return ""
 	case Panic:
-		for _, line := range r.out.ConsoleTail {
-			if _, words, ok := strings.Cut(line, panicWords); ok {
-				s = strings.TrimLeft(words, ": ")
-			}
-		}
+		s = r.panicText
 	case BootTimeout:
 		s = fmt.Sprintf("no word from the guest within %v", r.m.BootTimeout)
 		if r.consoleBytes == 0 {
@@ -359,7 +356,8 @@ func (r *run) consoleLine(line string) {
 	}
 	switch {
 	case strings.Contains(line, panicWords) && r.panicked.IsZero():
-		r.panicked = time.Now()
+		_, words, _ := strings.Cut(line, panicWords)
+		r.panicked, r.panicText = time.Now(), strings.TrimLeft(words, ": ")
 	case strings.Contains(line, offWords) && r.off.IsZero():
 		r.off = time.Now()
 	case strings.Contains(line, restartWords):
