@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ func fuzzPackage(t *testing.T, data []byte) {
 	if (part == nil) == (err == nil) || err != nil && (!errors.As(err, &e) || e.Hint == "" || e.File == "") {
 		t.Fatalf("part %v with error %v", part, err)
 	}
+	walkAll(t, data)
 	if err != nil {
 		return
 	}
@@ -36,6 +39,26 @@ func fuzzPackage(t *testing.T, data []byte) {
 		if b.ID == "" || (b.BTF == nil) == (b.NoBTF == "") {
 			t.Fatalf("build %+v", b.Kernel)
 		}
+	}
+}
+
+// walkAll goes through a package to its end, and looks at the paths.
+func walkAll(t *testing.T, data []byte) {
+	p, err := OpenPackage(context.Background(), "p", bytes.NewReader(data))
+	if err != nil {
+		return // ReadPackage said it, too
+	}
+	seen := map[string]bool{}
+	err = p.Walk(func(f *PackageFile, r io.Reader) error {
+		if seen[f.Path] || strings.HasPrefix(f.Path, "/") || slices.Contains(strings.Split(f.Path, "/"), "..") {
+			t.Fatalf("the path %q", f.Path)
+		}
+		seen[f.Path] = true
+		return nil
+	})
+	var e *btfinfo.Error
+	if err != nil && (!errors.As(err, &e) || e.Hint == "" || e.File == "") {
+		t.Fatalf("error %v", err)
 	}
 }
 
