@@ -44,7 +44,6 @@ type wrong struct {
 type class struct {
 	name                  boot.Class
 	broken, fine, unknown int // programs on kernels by what was predicted of the stage that failed
-	needsTarget           int // and those that lack a target
 }
 
 // rule counts predictions by their reason, and tells where the rule's witness was seen to fail.
@@ -132,9 +131,9 @@ func (t *table) collect() {
 				continue
 			}
 			x := decided(o.Load, o.Attach, o.PredictedLoad, compat.OK)
-			reason := o.Reason
+			reason := withErrno(o.Reason, o.Errno)
 			if x.stage == "attach" {
-				reason = o.AttachReason
+				reason = withErrno(o.AttachReason, o.AttachErrno)
 			}
 			add(r.Kernel, wrong{object: t.corpus.label(o.File, o.Object), stage: x.stage, predicted: x.predicted,
 				observed: x.observed, reason: reason, class: o.Class, rule: o.Rule})
@@ -142,9 +141,9 @@ func (t *table) collect() {
 		for j := range r.Programs {
 			p := &r.Programs[j]
 			x := decided(p.Load, p.Attach, p.PredictedLoad, p.PredictedAttach)
-			reason := p.LoadReason
+			reason := withErrno(p.LoadReason, p.LoadErrno)
 			if x.stage == "attach" {
-				reason = p.AttachReason
+				reason = withErrno(p.AttachReason, p.AttachErrno)
 			}
 			if p.Agrees != nil && !*p.Agrees {
 				w := wrong{object: t.corpus.label(p.File, p.Object), program: p.Program, section: p.Section, stage: x.stage,
@@ -168,7 +167,7 @@ func (t *table) collect() {
 					u.fine++
 				}
 			}
-			if !x.failed {
+			if !x.failed || needsTarget {
 				continue
 			}
 			c := classes[p.Class]
@@ -177,8 +176,6 @@ func (t *table) collect() {
 				classes[p.Class] = c
 			}
 			switch {
-			case needsTarget:
-				c.needsTarget++
 			case x.predicted == string(compat.Break):
 				c.broken++
 			case x.predicted == string(compat.Unknown) || p.Agrees == nil:
@@ -205,7 +202,15 @@ func (t *table) collect() {
 	})
 }
 
-func (c *class) all() int { return c.broken + c.fine + c.unknown + c.needsTarget }
+// withErrno puts an errno before a reason that does not say it.
+func withErrno(reason string, errno int) string {
+	if errno == 0 || strings.Contains(reason, boot.ErrnoName(errno)) {
+		return reason
+	}
+	return strings.TrimSuffix(boot.ErrnoName(errno)+": "+reason, ": ")
+}
+
+func (c *class) all() int { return c.broken + c.fine + c.unknown }
 
 // codeOf is the code at the head of an expected reason, "" where there is none.
 func codeOf(reason string) string {
@@ -228,6 +233,8 @@ func (t *table) countRules() {
 			for j := range run.Programs {
 				p := &run.Programs[j]
 				o := decided(p.Load, p.Attach, p.PredictedLoad, p.PredictedAttach)
+				// That a section names no target is seen without asking a kernel.
+				same := p.Rule == r.Code || r.Name == "target_unset" && p.Attach == boot.AttachNeedsTarget
 				if codeOf(p.ExpectedReason) == r.Code {
 					broken := p.PredictedLoad == compat.Break || p.PredictedAttach == compat.Break
 					switch {
@@ -235,7 +242,7 @@ func (t *table) countRules() {
 						x.broken++
 						if o.failed {
 							x.failed++
-							if p.Rule == r.Code {
+							if same {
 								x.same++
 							}
 						}
@@ -251,7 +258,7 @@ func (t *table) countRules() {
 				}
 				switch {
 				case strings.HasPrefix(p.Program, "witness"):
-					if o.failed && p.Rule == r.Code {
+					if o.failed && same {
 						shown = true
 					} else if o.failed {
 						otherwise = true

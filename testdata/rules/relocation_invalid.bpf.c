@@ -9,27 +9,29 @@ struct pglist_data {
 	int node_id;
 } CORE;
 
-SEC("raw_tp/sched_switch") int witness(__u64 *ctx)
+SEC("fentry/next_online_pgdat") int witness(__u64 *ctx)
 {
-	struct pglist_data *node = bpf_get_current_task();
+	struct pglist_data *node = (void *)ctx[0];
 
-	return node->node_id; // want: CC008 break 5.10..7.2
+	use(node->node_id); // want: CC008 break 5.10..7.2
+	return 0;
 }
 
-SEC("raw_tp/sched_switch") int twin(__u64 *ctx)
+SEC("fentry/next_online_pgdat") int twin(__u64 *ctx)
 {
-	struct pglist_data *node = bpf_get_current_task();
+	struct pglist_data *node = (void *)ctx[0];
 
-	return core_read(node, node_id);
+	use(core_read(node, node_id));
+	return 0;
 }
 
 // libbpf fails before the verifier would see the guard.
-SEC("raw_tp/sched_switch") int guarded(__u64 *ctx)
+SEC("fentry/next_online_pgdat") int guarded(__u64 *ctx)
 {
-	struct pglist_data *node = bpf_get_current_task();
+	struct pglist_data *node = (void *)ctx[0];
 
 	if (field_exists(node->node_id))
-		return node->node_id; // want: CC008 break 5.10..7.2
+		use(node->node_id); // want: CC008 break 5.10..7.2
 	return 0;
 }
 
