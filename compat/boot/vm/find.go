@@ -19,7 +19,7 @@ import (
 )
 
 // minVersion is the oldest QEMU that knows all the options used here; the youngest of them is pauth of arm64's processors
-// (QEMU commit eb94284d0812, "target/arm: Add cpu properties to control pauth", in 6.0).
+// (docs/system/arm/cpu-features.rst of QEMU 6.0).
 var minVersion = version{6, 0, 0}
 
 // askTime is how long QEMU may take to answer a question about itself.
@@ -116,7 +116,7 @@ func (q *QEMU) choose(ctx context.Context, host string, opt Options) error {
 		q.AccelReason = "TCG was asked for"
 		return nil
 	}
-	reason, err := q.whyNotKVM(ctx, host, opt.CacheDir)
+	reason, err := q.whyNotKVM(ctx, host, opt.CacheDir, cmp.Or(opt.kvm, kvmDevice))
 	switch {
 	case err != nil:
 		return err

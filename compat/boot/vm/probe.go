@@ -110,11 +110,11 @@ var armCode = []byte{
 	0x00, 0x00, 0x00, 0x14, // b 0
 }
 
-// kvmDevice is opened by QEMU for KVM.
-var kvmDevice = "/dev/kvm"
+// kvmDevice is what QEMU opens for KVM.
+const kvmDevice = "/dev/kvm"
 
-// whyNotKVM says why KVM is not for guests of q, "" if it is. Errors are for probes that were interrupted.
-func (q *QEMU) whyNotKVM(ctx context.Context, host, cacheDir string) (string, error) {
+// whyNotKVM says why KVM is not for guests of q, "" if it is. Errors are for probes that could not be made.
+func (q *QEMU) whyNotKVM(ctx context.Context, host, cacheDir, device string) (string, error) {
 	switch {
 	case q.Arch != host:
 		return fmt.Sprintf("guests are %s, this machine is %s", q.Arch, host), nil
@@ -123,14 +123,14 @@ func (q *QEMU) whyNotKVM(ctx context.Context, host, cacheDir string) (string, er
 	case probes[q.Arch] == nil:
 		return "there is no way yet to probe KVM on " + q.Arch, nil
 	}
-	if reason := openKVM(kvmDevice); reason != "" {
+	if reason := openKVM(device); reason != "" {
 		return reason, nil
 	}
 	memory := openMemory(cacheDir, q)
 	if answer, ok := memory.recall(); ok {
 		return answer, nil
 	}
-	reason, err := q.tryKVM(ctx)
+	reason, err := q.tryKVM(ctx, device)
 	if err != nil {
 		return "", err
 	}
@@ -154,7 +154,7 @@ func openKVM(device string) string {
 }
 
 // tryKVM runs the probe.
-func (q *QEMU) tryKVM(ctx context.Context) (reason string, err error) {
+func (q *QEMU) tryKVM(ctx context.Context, device string) (reason string, err error) {
 	p := probes[q.Arch]
 	dir, err := os.MkdirTemp("", "corecheck-probe-")
 	if err != nil {
@@ -184,11 +184,11 @@ func (q *QEMU) tryKVM(ctx context.Context) (reason string, err error) {
 		return "", fmt.Errorf("%s: %w", q.Binary, err)
 	case timed.Err() != nil:
 		return fmt.Sprintf("%s opens, but a guest that counts to 50 million, some 20 ms of work, was not done in %v%s",
-			kvmDevice, probeTime, tail), nil
+			device, probeTime, tail), nil
 	case status == p.exit && strings.HasPrefix(out.String(), p.said):
 		return "", nil
 	}
-	return fmt.Sprintf("%s opens, but the probe's guest ended with %s%s", kvmDevice, exitText(err), tail), nil
+	return fmt.Sprintf("%s opens, but the probe's guest ended with %s%s", device, exitText(err), tail), nil
 }
 
 // memory keeps the probe's answer, in a file. What is wrong with the file costs a probe and nothing else, so no error of it is

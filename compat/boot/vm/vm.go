@@ -18,6 +18,8 @@ type Options struct {
 	Binary   string // of QEMU, "" for the one in PATH that the guest's architecture needs
 	CacheDir string // where the result of the probe of KVM is kept, "" for corecheck's folder in the user's cache
 	Accel    Accel  // "" for KVM where a probe proves it, else TCG
+
+	kvm string // for tests: in the place of /dev/kvm
 }
 
 // Accel is how QEMU runs a guest's instructions.
