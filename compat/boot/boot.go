@@ -80,8 +80,8 @@ const (
 // margin is what a guest gets beside its own timeouts before the host ends it.
 const margin = 30 * time.Second
 
-// maxBoots is how often a kernel is booted that ends before corecheck runs in it: nothing of an object was tried then. QEMU 7.2's
-// TCG loses a kernel now and then (Debian's 6.12.107 with a fault in unwind_next_frame, one boot of some thirty).
+// maxBoots is how often a kernel is booted that ends before corecheck runs in it. Nothing of an object was tried then: it was
+// lost by QEMU, as old versions did with one boot in ten before package vm kept cmpxchg16b from guests, or it always ends so.
 const maxBoots = 2
 
 // fetchers is how many kernels' files are got at once.
