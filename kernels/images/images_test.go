@@ -761,7 +761,11 @@ func TestPrune(t *testing.T) {
 	write(t, keep, []byte("somebody's"))
 	f.opt.MaxCache = used
 	f.prune()
-	if size := f.CacheSize(); size != used || size == 0 {
+	var size int64
+	for _, i := range f.cached() {
+		size += i.size
+	}
+	if size != used || size == 0 {
 		t.Errorf("%d bytes, want %d", size, used)
 	}
 	w.requests("")
@@ -776,6 +780,58 @@ func TestPrune(t *testing.T) {
 	if _, err := os.Stat(keep); err != nil {
 		t.Errorf("a file that is no package: %v", err)
 	}
+}
+
+// Ubuntu has the configuration in the package with modules, and modules that fewer need in another one.
+func TestUbuntu(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	image, modules, _ := split()
+	image.Name = "linux-image-" + newUname
+	modules.Files["boot/config-"+newUname] = []byte(pulltest.Config)
+	extra := &pulltest.Deb{Name: "linux-modules-extra-" + newUname, Version: modules.Version, Files: map[string][]byte{}}
+	path := "usr/lib/modules/" + newUname + "/kernel/fs/ext4/ext4.ko"
+	extra.Files[path] = modules.Files[path]
+	delete(modules.Files, path)
+	delete(modules.Files, "usr/lib/modules/"+newUname+"/kernel/crypto/crc32c_gen.ko")
+	debs := []*pulltest.Deb{image, modules, extra}
+	k := inArchive(t, "24.04", func(b *archive.Build) {
+		b.Distro = "ubuntu"
+		b.ID = "ubuntu/24.04/x86_64/" + newUname
+		for i := range b.Sources {
+			b.Sources[i].URI = w.URL + "/pool/" + b.Sources[i].URI
+		}
+	}, debs...)
+	for _, d := range debs {
+		w.Put("/pool/"+fileName(d), d.Build())
+	}
+	f := w.finder(t, nil)
+	files, err := f.Find(t.Context(), k, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(t, files, newUname, "")
+	files.Close()
+	if got := w.requests(".deb"); len(got) != 2 {
+		t.Errorf("downloaded %q, want image and modules", got)
+	}
+	// A module of the second package needs some of the first, which are taken out once that is known.
+	files, err = f.Find(t.Context(), k, []string{"ext4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(t, files, newUname, "jbd2 mbcache crc32c_intel? ext4!")
+	files.Close()
+	// Without it nobody else is asked.
+	lone := inArchive(t, "24.04", func(b *archive.Build) { b.Distro, b.ID = "ubuntu", "ubuntu/24.04/x86_64/"+newUname }, image)
+	dir := t.TempDir()
+	save(t, dir, image)
+	files, err = w.finder(t, func(o *Options) { o.Folders = []string{dir} }).Find(t.Context(), lone, []string{"ext4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	wantErr(t, files.NoModules, "package linux-modules-"+newUname, "can't be had")
 }
 
 func TestSuites(t *testing.T) {

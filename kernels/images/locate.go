@@ -128,7 +128,9 @@ func packagesOf(k *kernels.Kernel, modules bool) ([]*ref, error) {
 		break
 	}
 	if !modules {
-		refs = slices.DeleteFunc(refs, func(r *ref) bool { return r.part == modulePart })
+		// Ubuntu's linux-modules has the configuration.
+		config := func(r *ref) bool { return k.Distro == "ubuntu" && !strings.HasPrefix(r.name, "linux-modules-extra-") }
+		refs = slices.DeleteFunc(refs, func(r *ref) bool { return r.part == modulePart && !config(r) })
 	}
 	order := []part{basePart, imagePart, modulePart}
 	slices.SortStableFunc(refs, func(a, b *ref) int { return slices.Index(order, a.part) - slices.Index(order, b.part) })
