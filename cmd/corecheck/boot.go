@@ -194,7 +194,7 @@ func runBoot(cmd *cobra.Command, args []string, o bootOptions) error {
 		return err
 	}
 	opt.Finder, opt.Progress = finder, show.kernel
-	v := vm.Options{Binary: o.qemu}
+	v := vm.Options{Binary: o.qemu, CacheDir: o.cache}
 	if o.accel != "auto" {
 		v.Accel = vm.Accel(o.accel)
 	}

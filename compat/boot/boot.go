@@ -300,7 +300,7 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, bo
 		return
 	}
 	info := m.Info()
-	run.Accel, run.AccelReason, run.QEMU = string(info.Accel), info.AccelReason, info.Version
+	run.Accel, run.AccelReason, run.QEMU, run.Sandbox = string(info.Accel), info.AccelReason, info.Version, info.Sandbox
 	r := &root{}
 	if r.init, err = b.program(arch); err != nil {
 		run.fail(Failed, err)

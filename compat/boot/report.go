@@ -47,6 +47,7 @@ type KernelRun struct {
 	Accel       string `json:"accel"`                  // kvm or tcg, "" where QEMU was not started
 	AccelReason string `json:"accel_reason,omitempty"` // why not KVM
 	QEMU        string `json:"qemu,omitempty"`         // its version
+	Sandbox     bool   `json:"sandbox"`                // QEMU confines itself
 	BootMillis  int64  `json:"boot_ms"`                // from QEMU's start to the guest's first word
 	Millis      int64  `json:"ms"`                     // from QEMU's start to its end
 	Uname       string `json:"uname,omitempty"`        // as the guest says
