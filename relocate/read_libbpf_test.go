@@ -28,6 +28,8 @@ func libbpfReads(version string, older bool, ours, theirs string) string {
 		return "libbpf " + version + " does not know the section, which is newer"
 	case o[0] == "program" && older && strings.HasPrefix(o[2], "tc/"):
 		return "libbpf " + version + " takes tc/… for something older"
+	case o[0] == "program" && older && strings.HasPrefix(o[2], "struct_ops") && o[3] == l[3] && slices.Equal(o[5:], l[5:]):
+		return "libbpf " + version + " numbers the members of struct_ops when it opens the object, newer ones when they load it"
 	}
 	return ""
 }
