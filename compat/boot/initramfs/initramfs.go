@@ -1,11 +1,11 @@
-// Package initramfs writes the archive that a Linux kernel unpacks as its first root file system: cpio in the form "newc",
-// uncompressed.
+// Package initramfs writes the archive that a Linux kernel unpacks as its first root file system: cpio in the form
+// "newc", uncompressed.
 //
-// Sources, all of Linux v6.12: Documentation/driver-api/early-userspace/buffer-format.rst (the format), init/initramfs.c
-// (what the kernel makes of it: names and link targets of up to PATH_MAX bytes, entries of one inode that are links of each
-// other when they say so). Archives may stand one after the other ("initramfs := ("\0" | cpio_archive | cpio_gzip_archive)*"
-// there), each at a multiple of 4 bytes, which is where this package ends one. corecheck writes one archive a guest all the
-// same: the 20 MB take some 20 ms, beside the seconds of a boot.
+// Sources, all of Linux v6.12: Documentation/driver-api/early-userspace/buffer-format.rst (the format),
+// init/initramfs.c (what the kernel makes of it: names and link targets of up to PATH_MAX bytes, entries of one inode
+// that are links of each other when they say so). Archives may stand one after the other ("initramfs := ("\0" |
+// cpio_archive | cpio_gzip_archive)*" there), each at a multiple of 4 bytes, which is where this package ends one.
+// corecheck writes one archive a guest all the same: the 20 MB take some 20 ms, beside the seconds of a boot.
 package initramfs
 
 import (
@@ -24,7 +24,7 @@ const (
 	magic   = "070701"
 	trailer = "TRAILER!!!"
 	align   = 4
-	// maxName is PATH_MAX of Linux, in which the final NUL counts: do_header() and do_symlink() in init/initramfs.c drop what is
+	// maxName is PATH_MAX of Linux, in which the final NUL counts: do_header() in init/initramfs.c drops what is
 	// longer, without a word.
 	maxName = 4096
 	maxFile = math.MaxUint32 // eight hexadecimal digits
@@ -39,9 +39,9 @@ const (
 	modeLink    = 0o120000
 )
 
-// Writer writes an archive. Folders above an entry are made as needed (mode 0755). Names are slash-separated, with or without
-// a slash at the beginning. The same calls give the same bytes: owner is root, times are zero. After an error of the
-// writer below, every call returns it.
+// Writer writes an archive. Folders above an entry are made as needed (mode 0755). Names are slash-separated, with or
+// without a slash at the beginning. The same calls give the same bytes: owner is root, times are zero. After an error
+// of the writer below, every call returns it.
 type Writer struct {
 	w    io.Writer
 	off  int64

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// The test binary is its own QEMU: started by a script that sets fakeEnv, it does what that names, with the descriptors that
-// QEMU inherits. With parentEnv it is a corecheck that runs such a QEMU.
+// The test binary is its own QEMU: started by a script that sets fakeEnv, it does what that names, with the descriptors
+// that QEMU inherits. With parentEnv it is a corecheck that runs such a QEMU.
 const (
 	fakeEnv   = "CORECHECK_FAKE_QEMU"
 	parentEnv = "CORECHECK_FAKE_PARENT"
@@ -104,7 +104,8 @@ func fakeQEMU(do string) {
 func script(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "qemu")
-	// Written by a program of its own: a child that another test forks meanwhile would hold the file open, which then can't be run.
+	// Written by a program of its own: a child that another test forks meanwhile would hold the file open, which then
+	// can't be run.
 	cmd := exec.Command("sh", "-c", `cat >"$0" && chmod +x "$0"`, file)
 	cmd.Stdin = strings.NewReader("#!/bin/sh\n" + text + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {

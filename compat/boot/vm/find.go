@@ -18,8 +18,8 @@ import (
 	"github.com/corecheck/corecheck/kernels"
 )
 
-// minVersion is the oldest QEMU that knows all the options used here; the youngest of them is pauth of arm64's processors
-// (docs/system/arm/cpu-features.rst of QEMU 6.0).
+// minVersion is the oldest QEMU that knows all the options used here; the youngest of them is pauth of arm64's
+// processors (docs/system/arm/cpu-features.rst of QEMU 6.0).
 var minVersion = version{6, 0, 0}
 
 // askTime is how long QEMU may take to answer a question about itself.

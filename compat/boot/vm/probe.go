@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// A device file that opens says little. On hosts that are guests themselves KVM may be there without the processor's help, and run real
-// mode, but then stop or crawl where a kernel begins to work. So a program of a few instructions decides: it goes the way that a
-// kernel goes, up to paging, counts to 50 million, and ends QEMU in a way that nothing else would. A processor needs 20 ms for
-// it, TCG 100 ms.
+// A device file that opens says little. On hosts that are guests themselves KVM may be there without the processor's
+// help, and run real mode, but then stop or crawl where a kernel begins to work. So a program of a few instructions
+// decides: it goes the way that a kernel goes, up to paging, counts to 50 million, and ends QEMU in a way that nothing
+// else would. A processor needs 20 ms for it, TCG 100 ms.
 
 // probeTime is how long the probe may take, QEMU's own start included.
 const probeTime = 3 * time.Second
@@ -43,8 +43,8 @@ var probes = map[string]*probe{
 	"arm64": {rom: armCode, args: []string{"-m", "16M", "-serial", "stdio"}, said: "k"},
 }
 
-// x86Code is at F000:0000. It makes three page tables that map the first 2 MB to themselves, enters long mode (Intel SDM
-// volume 3, 11.8.5 "Initializing IA-32e Mode"), counts, and writes 42 to the port of isa-debug-exit.
+// x86Code is at F000:0000. It makes three page tables that map the first 2 MB to themselves, enters long mode (Intel
+// SDM volume 3, 11.8.5 "Initializing IA-32e Mode"), counts, and writes 42 to the port of isa-debug-exit.
 var x86Code = []byte{
 	0xfa,       // cli
 	0x31, 0xc0, // xor ax, ax
@@ -191,8 +191,8 @@ func (q *QEMU) tryKVM(ctx context.Context, device string) (reason string, err er
 	return fmt.Sprintf("%s opens, but the probe's guest ended with %s%s", device, exitText(err), tail), nil
 }
 
-// memory keeps the probe's answer, in a file. What is wrong with the file costs a probe and nothing else, so no error of it is
-// reported.
+// memory keeps the probe's answer, in a file. What is wrong with the file costs a probe and nothing else, so no error
+// of it is reported.
 type memory struct {
 	file, key string
 	now       func() time.Time
@@ -208,8 +208,8 @@ type remembered struct {
 
 const memorySchema = "corecheck.kvm/v1"
 
-// openMemory returns where the answer for q is kept. It holds for this boot of the host, which stands for its kernel too, and for one
-// QEMU; nothing is kept where the boot has no name or there is no folder.
+// openMemory returns where the answer for q is kept. It holds for this boot of the host, which stands for its kernel
+// too, and for one QEMU; nothing is kept where the boot has no name or there is no folder.
 func openMemory(cacheDir string, q *QEMU) *memory {
 	m := &memory{now: time.Now}
 	if cacheDir == "" {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// pipeTime is how long what a program wrote may take to arrive after its end. Only a child that it left behind, and that holds its pipes, could
-// keep them open longer.
+// pipeTime is how long what a program wrote may take to arrive after its end. Only a child that it left behind, and
+// that holds its pipes, could keep them open longer.
 const pipeTime = 5 * time.Second
 
 // process is a program that was started.
@@ -26,11 +26,11 @@ type errStart struct{ error }
 
 func (e errStart) Unwrap() error { return e.error }
 
-// start starts a program, in a process group of its own, that the operating system ends with this one where it can. An error of starting
-// comes out of ended.
+// start starts a program, in a process group of its own, that the operating system ends with this one where it can. An
+// error of starting comes out of ended.
 //
-// Linux sends a child its PR_SET_PDEATHSIG when the thread ends that made it, not the process (prctl(2)). So one goroutine keeps
-// the thread from the start to the end of the child.
+// Linux sends a child its PR_SET_PDEATHSIG when the thread ends that made it, not the process (prctl(2)). So one
+// goroutine keeps the thread from the start to the end of the child.
 func start(cmd *exec.Cmd) *process {
 	p := &process{cmd: cmd, ended: make(chan error, 1)}
 	started := make(chan struct{})

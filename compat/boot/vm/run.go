@@ -39,16 +39,17 @@ const (
 
 // oopsWords are how the kernel begins to report a fault of its own, and where in its code that was.
 //
-// Sources, all of Linux v6.12: arch/x86/mm/fault.c, arch/x86/kernel/traps.c, arch/arm64/mm/fault.c, arch/arm64/kernel/traps.c,
-// arch/s390/mm/fault.c, include/asm-generic/bug.h, kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h.
+// Sources, all of Linux v6.12: arch/x86/mm/fault.c, arch/x86/kernel/traps.c, arch/arm64/mm/fault.c,
+// arch/arm64/kernel/traps.c, arch/s390/mm/fault.c, include/asm-generic/bug.h, kernel/watchdog.c, kernel/hung_task.c,
+// kernel/rcu/tree_stall.h.
 var oopsWords = regexp.MustCompile(`BUG: |\bOops\b|general protection fault|[Uu]nable to handle kernel|Internal error: |` +
 	`kernel BUG at|WARNING: (CPU|possible|suspicious)|INFO: task .* blocked|self-detected stall|detected stalls|` +
 	`KASAN: |\b[RE]IP: 0010:|\bpc : |Krnl PSW`)
 
-// Run boots a machine, and calls line with each line of results, without its end; the bytes are line's for the call only. It
-// returns when the guest has ended. An error of line ends the guest, and is returned beside the outcome. Other errors are for
-// runs that say nothing of the kernel: ctx ended, QEMU could not be started or refused the machine, the console's log could
-// not be written; Outcome is nil then.
+// Run boots a machine, and calls line with each line of results, without its end; the bytes are line's for the call
+// only. It returns when the guest has ended. An error of line ends the guest, and is returned beside the outcome. Other
+// errors are for runs that say nothing of the kernel: ctx ended, QEMU could not be started or refused the machine, the
+// console's log could not be written; Outcome is nil then.
 func (q *QEMU) Run(ctx context.Context, m Machine, line func([]byte) error) (*Outcome, error) {
 	if machines[q.Arch] == nil {
 		return nil, fmt.Errorf("no guests of architecture %q", q.Arch)
@@ -147,8 +148,8 @@ func (r *run) do(ctx context.Context, cmd *exec.Cmd) (*Outcome, error) {
 	return r.judge(ctx, ended, err, cmd, strings.TrimSpace(said.String()))
 }
 
-// watch waits for the end of QEMU, and brings it about when it is time. ended is what the watch has put an end to, "" if
-// QEMU ended by itself.
+// watch waits for the end of QEMU, and brings it about when it is time. ended is what the watch has put an end to, ""
+// if QEMU ended by itself.
 func (r *run) watch(ctx context.Context, p *process) (ended Ended, err error) {
 	for {
 		at, why := r.deadline()
@@ -426,6 +427,7 @@ func (r *run) result(line []byte, long bool) {
 
 // Slots is how many guests of memoryMB megabytes can run at once: by processors and free memory, at least 1.
 func Slots(memoryMB int) int {
-	// GOMAXPROCS is the processors that this process may use, by affinity and by the limits of its cgroup (Go 1.25 and newer).
+	// GOMAXPROCS is the processors that this process may use, by affinity and by the limits of its cgroup (Go 1.25 and
+	// newer).
 	return slots(os.DirFS("/"), runtime.GOMAXPROCS(0), memoryMB)
 }

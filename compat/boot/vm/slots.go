@@ -29,9 +29,9 @@ func available(root fs.FS) int64 {
 	return math.MaxInt64
 }
 
-// cgroupRoom is what the process's cgroup and those above it let it take, in bytes: the limit less what is taken, without files that
-// can be dropped. Source: Documentation/admin-guide/cgroup-v2.rst of Linux v6.12, "Memory Interface Files"; version 1 is
-// memory.rst in cgroup-v1.
+// cgroupRoom is what the process's cgroup and those above it let it take, in bytes: the limit less what is taken,
+// without files that can be dropped. Source: Documentation/admin-guide/cgroup-v2.rst of Linux v6.12, "Memory Interface
+// Files"; version 1 is memory.rst in cgroup-v1.
 func cgroupRoom(root fs.FS) int64 {
 	room := int64(math.MaxInt64)
 	b, err := fs.ReadFile(root, "proc/self/cgroup")

@@ -1,14 +1,14 @@
 // Package vm boots kernels in QEMU and hands back what their guests say.
 //
-// A guest has a kernel, an initramfs, memory, processors, a console and a port for results; no disk, no network, no file of
-// the host, no device that it could ask for one, and no way in: both channels lead out only. What runs in it is untrusted. QEMU runs as the
-// user who runs corecheck, without privileges, and where it was built with seccomp it gives up what it does not need of the
-// kernel, starting programs above all ("-sandbox" in its manual). What a guest writes is bounded: a console's log by MaxConsole, a line of
-// results by MaxLine, all of it by the time that a run may take.
+// A guest has a kernel, an initramfs, memory, processors, a console and a port for results; no disk, no network, no
+// file of the host, and no way in: console and results lead out only. What runs in it is untrusted. QEMU runs as the
+// user who runs corecheck, needs no privileges, and where it was built with seccomp it gives up what it does not need
+// of the host's kernel, starting programs above all ("-sandbox" in its manual). What a guest writes is bounded: a
+// console's log by MaxConsole, a line of results by MaxLine, all of it by the time that a run may take.
 //
-// No process outlives corecheck: a run that ends in any way kills QEMU's process group, and if corecheck itself is killed, Linux kills
-// QEMU (PR_SET_PDEATHSIG of prctl(2)); elsewhere QEMU then lasts until its guest is done. Results and console come through
-// pipes, which are no files that could be left behind.
+// No process outlives corecheck: a run that is ended kills QEMU's process group, and if corecheck itself is killed,
+// Linux kills QEMU (PR_SET_PDEATHSIG of prctl(2)); elsewhere QEMU then lasts until its guest is done. Results and
+// console come through pipes, which are no files that could be left behind.
 package vm
 
 import "time"
@@ -58,7 +58,8 @@ type Machine struct {
 // MaxConsole is how much of a console's log is kept, in bytes. What comes after it is read, looked through and dropped.
 const MaxConsole = 16 << 20
 
-// MaxLine is the longest line of results, in bytes. What a line has beyond it is dropped, and Outcome.LongLines counts it.
+// MaxLine is the longest line of results, in bytes. What a line has beyond it is dropped, and Outcome.LongLines counts
+// it.
 const MaxLine = 1 << 20
 
 // Ended says how a guest's run ended.
