@@ -336,7 +336,9 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, bo
 	for _, i := range index {
 		r.objects = append(r.objects, b.bytes[i])
 	}
-	b.boot(ctx, k, run, m, files.Image, r, newCollector(run, r.plan, k.ID, objs, index, b.want))
+	c := newCollector(run, r.plan, k.ID, objs, index, b.want)
+	c.logLines = b.opt.LogLines
+	b.boot(ctx, k, run, m, files.Image, r, c)
 }
 
 // machine finds QEMU for an architecture.
@@ -452,7 +454,7 @@ const bpftool = "/usr/sbin/bpftool"
 // plan is what a guest is asked to do.
 func (b *booter) plan(m Machine, objs []*relocate.Object, files *images.Files) *guest.Plan {
 	p := &guest.Plan{Ports: m.Ports(), Loader: b.opt.Loader, Command: b.opt.Command, ObjectTimeout: b.opt.ObjectTimeout,
-		ProgramTimeout: b.opt.ProgramTimeout, LogLines: b.opt.LogLines}
+		ProgramTimeout: b.opt.ProgramTimeout, LogLines: max(b.opt.LogLines, DefaultLogLines)}
 	if b.opt.Loader == guest.LibBPF {
 		p.Command = []string{bpftool}
 	}

@@ -152,7 +152,7 @@ var phrases = []struct {
 	{" is unsupported", NotTraceable, "CC021", nil},                                             // "The function … return type … is unsupported"
 	{"malformed void argument", NotTraceable, "CC021", nil},                                     //
 	{"unsupported arg", NotTraceable, "CC021", nil},                                             //
-	{"attach_btf_id", TargetMissing, "", []string{"CC020", "CC022", "CC023", "CC024", "CC025"}}, //
+	{"attach_btf_id", TargetMissing, "", []string{"CC020", "CC022", "CC023", "CC024", "CC025"}}, // "… points to disabled hook …"
 	{"struct_ops", StructOpsRefused, "CC025", nil},
 	// BTF of the object.
 	{"func_info", BTFRefused, "", nil},
@@ -230,7 +230,11 @@ func classifyLine(line string, k known) (class Class, rule string, ok bool) {
 	}
 	for i := range phrases {
 		if p := &phrases[i]; strings.Contains(line, p.text) {
-			return p.class, k.pick(p.rule, p.pick...), true
+			otherwise := p.rule
+			if p.class == TargetMissing {
+				otherwise = cmp.Or(p.rule, targetRules[k.hook])
+			}
+			return p.class, k.pick(otherwise, p.pick...), true
 		}
 	}
 	return "", "", false

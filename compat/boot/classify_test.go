@@ -77,9 +77,30 @@ var failures = []struct {
 	{name: "not allowed", stage: load.StageLoad, errno: 1, class: Permission},
 	{name: "out of memory", stage: load.StageLoad, errno: 12, class: OutOfMemory},
 	{name: "no trampoline", stage: load.StageAttach, errno: 524, hook: relocate.HookBTFFunc, class: NotSupported, rule: "CC021"},
-	{name: "advice behind the message, 7.3", stage: load.StageLoad, errno: 22,
-		log:   "4: (85) call unknown#195896080\ninvalid func unknown#195896080\n" + stats + "\n\nVerification failed: the program calls a helper that is not there\nSuggestion: check that unknown opcode is available",
-		class: Relocation, line: "invalid func unknown#195896080"},
+	{name: "advice behind the message, 7.3", stage: load.StageLoad, errno: 22, class: HelperRefused, line: "program of this type cannot use helper bpf_get_socket_cookie#46",
+		log: `4: (85) call bpf_get_socket_cookie#46
+program of this type cannot use helper bpf_get_socket_cookie#46
+
+Verification failed: Policy: Operation is not allowed
+
+Reason:
+  The helper bpf_get_socket_cookie#46 is not allowed: this program type does not allow the helper.
+
+At:
+  tcp_destroy_sock @ core_fixes.bpf.h:247:10
+  Source context:
+  >>> 247 |                 return bpf_get_socket_cookie(sk);
+          |                 ^-- error: policy check failed for helper bpf_get_socket_cookie#46
+  Instruction context:
+       3 | (05) goto pc+0
+  >>>  5 | (85) call bpf_get_socket_cookie#46
+
+Suggestion:
+  Use a helper allowed for this program type, or move the logic to a compatible program type.
+
+` + stats},
+	{name: "hook that is switched off, 7.3", stage: load.StageLoad, errno: 22, hook: relocate.HookLSM, log: "attach_btf_id 67158 points to disabled hook bpf_lsm_vm_enough_memory\n" + stats,
+		class: TargetMissing, rule: "CC023", line: "attach_btf_id 67158 points to disabled hook bpf_lsm_vm_enough_memory"},
 	{name: "words that are not known", stage: load.StageLoad, errno: 22, log: "0: (95) exit\nsomething quite new\n" + stats, class: Other, line: "something quite new"},
 	{name: "registers are not words", stage: load.StageLoad, errno: 22, log: "R1=ctx() R2_w=scalar(umin=0,umax=4)\nfrom 3 to 5: R0=0", codes: "CC033", class: ProgramType, rule: "CC033"},
 

@@ -44,12 +44,13 @@ type collector struct {
 	programs     []map[int]bool // programs, by object
 	inserted     int            // modules that were told of
 	last         string         // what was heard of last, for people
+	logLines     int            // of logs that are kept; more may come, to be understood
 	nonsense     int            // messages that were not taken
 	kept         int            // bytes of logs and notes
 }
 
 func newCollector(run *KernelRun, plan *guest.Plan, kernel string, objs []*relocate.Object, index []int, want *predictions) *collector {
-	c := &collector{run: run, plan: plan, kernel: kernel, objs: objs, index: index, want: want, whole: make(map[int]bool)}
+	c := &collector{run: run, plan: plan, kernel: kernel, objs: objs, index: index, want: want, logLines: plan.LogLines, whole: make(map[int]bool)}
 	for range objs {
 		c.programs = append(c.programs, make(map[int]bool))
 	}
@@ -309,10 +310,11 @@ func (c *collector) failure(o *guest.Outcome, asked load.Stage, k known, within 
 	case guest.Hang:
 		return AttachFail, 0, fmt.Sprintf("hang: no answer within %v s", within.Seconds()), Failure{Stage: stageOf(o.Stage, asked), Class: Hang}
 	}
-	seen := observed{stage: stageOf(o.Stage, asked), errno: o.Errno, reason: c.reason(o), log: c.keep(o.Log, c.plan.LogLines)}
+	seen := observed{stage: stageOf(o.Stage, asked), errno: o.Errno, reason: c.reason(o), log: boundedAll(o.Log, c.plan.LogLines)}
 	v := classify(seen, k)
-	return AttachFail, o.Errno, reasonText(seen, v), Failure{Stage: seen.stage, Class: v.class, Rule: v.rule, Log: seen.log,
-		LogTruncated: o.Truncated || len(seen.log) < len(o.Log)}
+	log := c.keep(seen.log, c.logLines)
+	return AttachFail, o.Errno, reasonText(seen, v), Failure{Stage: seen.stage, Class: v.class, Rule: v.rule, Log: log,
+		LogTruncated: o.Truncated || len(log) < len(o.Log)}
 }
 
 // notObserved notes the programs of the plan that nothing was heard of, where the loader tells of programs.
