@@ -107,7 +107,7 @@ func TestBootDemo(t *testing.T) {
 	if !line.Match(out) {
 		t.Errorf("the table has no line %s:\n%s", line, out)
 	}
-	for _, want := range []string{"complete", "submit_bio_checks", "CC002"} {
+	for _, want := range []string{"Breaks as predicted", "blkstate complete", "relocation CC002", "blkstate dirtied", "CC027"} {
 		if !bytes.Contains(out, []byte(want)) {
 			t.Errorf("the table says nothing of %s:\n%s", want, out)
 		}
