@@ -37,13 +37,14 @@ const (
 	restartWords = "reboot: Restarting system"
 )
 
-// oopsWords are how the kernel begins to report a fault of its own, and where in its code that was.
+// oopsWords are how the kernel begins to report a fault of its own, and where in its code that was. Warnings begin with the
+// place from 6.17 on.
 //
 // Sources, all of Linux v6.12: arch/x86/mm/fault.c, arch/x86/kernel/traps.c, arch/arm64/mm/fault.c,
 // arch/arm64/kernel/traps.c, arch/s390/mm/fault.c, include/asm-generic/bug.h, kernel/watchdog.c, kernel/hung_task.c,
 // kernel/rcu/tree_stall.h.
 var oopsWords = regexp.MustCompile(`BUG: |\bOops\b|general protection fault|[Uu]nable to handle kernel|Internal error: |` +
-	`kernel BUG at|WARNING: (CPU|possible|suspicious)|INFO: task .* blocked|self-detected stall|detected stalls|` +
+	`kernel BUG at|WARNING: (CPU|possible|suspicious|\S+:\d+ at )|INFO: task .* blocked|self-detected stall|detected stalls|` +
 	`KASAN: |\b[RE]IP: 0010:|\bpc : |Krnl PSW`)
 
 // Run boots a machine, and calls line with each line of results, without its end; the bytes are line's for the call

@@ -209,3 +209,31 @@ func TestCannotStart(t *testing.T) {
 		t.Error("a vax was run")
 	}
 }
+
+func TestOopsWords(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"[    2.1] BUG: kernel NULL pointer dereference, address: 0000000000000008":               true,
+		"[    2.1] Oops: double fault: 0000 [#1] PREEMPT SMP NOPTI":                               true,
+		"[    2.1] Oops: general protection fault, probably for non-canonical address 0xdead":     true,
+		"[    2.1] general protection fault, maybe for address 0xdead: 0000 [#1] SMP":             true,
+		"[    2.1] kernel BUG at lib/list_debug.c:32!":                                            true,
+		"[    2.1] RIP: 0010:__kmalloc_noprof+0x130/0x400":                                        true,
+		"[    2.1] RIP: 0033:0x408a8e":                                                            false, // of a program
+		"[    2.1] WARNING: CPU: 0 PID: 1 at kernel/bpf/verifier.c:1 check+0x1/0x2":               true,
+		"[    2.1] WARNING: kernel/bpf/verifier.c:123 at check+0x1/0x2, CPU#0: init/1":            true,
+		"[    2.1] Unable to handle kernel paging request at virtual address 0000000000001000":    true,
+		"[    2.1] Unable to handle kernel pointer dereference in virtual kernel address space":   true,
+		"[    2.1] Internal error: Oops: 0000000096000004 [#1] SMP":                               true,
+		"[    2.1] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [init:1]":                    true,
+		"[    2.1] rcu: INFO: rcu_sched self-detected stall on CPU":                               true,
+		"[    2.1] INFO: task init:1 blocked for more than 120 seconds.":                          true,
+		"[    0.0] ..MP-BIOS bug: 8254 timer not connected to IO-APIC":                            false,
+		"[    0.8] acpi PNP0A03:00: fail to add MMCONFIG information, can't access extended conf": false,
+		"[    1.6] reboot: Power down":                                                            false,
+	} {
+		if got := oopsWords.MatchString(line); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}
