@@ -37,8 +37,8 @@ const (
 	restartWords = "reboot: Restarting system"
 )
 
-// oopsWords are how the kernel begins to report a fault of its own, and where in its code that was. Warnings begin with the
-// place from 6.17 on.
+// oopsWords are how the kernel begins to report a fault of its own, and where in its code that was. Warnings of newer
+// kernels begin with the place and not with the processor.
 //
 // Sources, all of Linux v6.12: arch/x86/mm/fault.c, arch/x86/kernel/traps.c, arch/arm64/mm/fault.c,
 // arch/arm64/kernel/traps.c, arch/s390/mm/fault.c, include/asm-generic/bug.h, kernel/watchdog.c, kernel/hung_task.c,
