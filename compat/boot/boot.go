@@ -341,6 +341,13 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, bo
 	b.boot(ctx, k, run, m, files.Image, r, c)
 }
 
+// readsConfig tells objects that have values of the kernel's configuration filled in.
+func readsConfig(o *relocate.Object) bool {
+	return slices.ContainsFunc(o.Externs, func(e *relocate.Extern) bool {
+		return e.Kind == relocate.ExternKconfig && strings.HasPrefix(e.Name, "CONFIG_")
+	})
+}
+
 // machine finds QEMU for an architecture.
 func (b *booter) machine(ctx context.Context, arch string) (Machine, error) {
 	return find(b, b.machines, arch, func() (Machine, error) { return b.opt.Machines.Find(ctx, arch) })

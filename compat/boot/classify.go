@@ -17,6 +17,7 @@ type Class string
 const (
 	Refused          Class = "object_refused"   // libbpf does not open the object
 	NoKernelBTF      Class = "no_kernel_btf"    // the kernel has no BTF
+	NoConfig         Class = "no_config"        // the guest has not the kernel's configuration, which the object reads
 	BTFRefused       Class = "btf_refused"      // the kernel does not take the object's BTF, or func_info and line_info made of it
 	MapRefused       Class = "map_refused"      // a map can't be created
 	Relocation       Class = "relocation"       // a CO-RE record that nothing matches was reached, or can't be applied
@@ -265,6 +266,11 @@ func classifyErrno(o observed, k known, logged bool) (Class, string) {
 		}
 		return MapRefused, k.pick("", "CC031", "CC025")
 	case load.StageReloc:
+		for _, x := range noConfigs {
+			if strings.Contains(o.reason, x) {
+				return NoConfig, "CC036"
+			}
+		}
 		for _, x := range externs {
 			if strings.Contains(o.reason, x.text) {
 				return ExternMissing, x.rule
@@ -301,6 +307,9 @@ func classifyErrno(o observed, k known, logged bool) (Class, string) {
 	}
 	return Other, ""
 }
+
+// noConfigs is what package load says, and libbpf in bpf_object__read_kconfig_file, of a system without configuration.
+var noConfigs = []string{"the kernel's configuration can't be read", "failed to open system Kconfig"}
 
 // externs is how package load begins what it says of externs.
 var externs = []struct{ text, rule string }{{"extern kfunc ", "CC034"}, {"extern ksym ", "CC035"}, {"extern ", "CC036"}, {"the extern is ", "CC036"}, {"the extern has ", "CC036"}}

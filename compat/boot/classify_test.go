@@ -111,6 +111,8 @@ Suggestion:
 	{name: "version that can't be told, 7.3", stage: load.StageReloc, errno: 22, class: ExternMissing, rule: "CC036",
 		reason: `extern LINUX_KERNEL_VERSION: release "7.3-cloud-amd64" and version "#1 SMP PREEMPT_DYNAMIC Debian 7.3~rc7-1~exp1 (2026-10-16)" of the kernel don't tell it`},
 	{name: "option of another type", stage: load.StageReloc, errno: 22, reason: "CONFIG_X is m, the extern is a bool", class: ExternMissing, rule: "CC036"},
+	{name: "configuration that did not come with the kernel", stage: load.StageReloc, errno: 22, class: NoConfig, rule: "CC036",
+		reason: "the kernel's configuration can't be read: no /boot/config-6.19.14+deb13-cloud-amd64 and no /proc/config.gz can be read"},
 	{name: "kernel's BTF that is not there", stage: load.StageBTF, errno: 3, reason: "the kernel's BTF can't be read: no such file", class: NoKernelBTF, rule: "CC011"},
 	{name: "section that makes no sense", stage: load.StageAttach, errno: 22, reason: `"readline" is not path:function`, hook: relocate.HookUser, class: TargetInvalid},
 	{name: "ambiguous", stage: load.StageReloc, errno: 22, codes: "CC005", class: Relocation, rule: "CC005"},

@@ -38,6 +38,8 @@ type collector struct {
 	index  []int              // of each in the predictions
 	want   *predictions
 
+	soft []bool // modules of the plan that others only like to have: one that can't be inserted is no failure
+
 	booted, done bool
 	started      int            // objects that were begun: they come in order
 	whole        map[int]bool   // objects
@@ -185,10 +187,14 @@ func (c *collector) module(m *guest.Message) error {
 	if c.inserted >= len(c.plan.Modules) || m.Module != c.plan.Modules[c.inserted] {
 		return fmt.Errorf("a result of a module %q out of turn", short(m.Module))
 	}
+	soft := c.inserted < len(c.soft) && c.soft[c.inserted]
 	c.inserted++
 	name := strings.TrimSuffix(path.Base(m.Module), ".ko")
-	c.run.Modules = append(c.run.Modules, Module{Name: name, Error: bounded(m.Err)})
 	c.last = "module " + name
+	if soft && m.Err != "" {
+		return nil
+	}
+	c.run.Modules = append(c.run.Modules, Module{Name: name, Error: bounded(m.Err)})
 	return nil
 }
 
@@ -269,7 +275,8 @@ func (c *collector) object(m *guest.Message) Object {
 		x.Load = LoadFail
 		_, x.Errno, x.Reason, x.Failure = c.failure(m.Load, load.StageLoad, k, c.plan.ObjectTimeout/2)
 	}
-	x.Agrees = agree(want, x.Load, attach)
+	want.codes = k.codes
+	x.Agrees = agree(want, x.Load, attach, x.Class)
 	return x
 }
 
@@ -291,7 +298,7 @@ func (c *collector) program(m *guest.Message, index int) Program {
 		x.Load = LoadFail
 		_, x.LoadErrno, x.LoadReason, x.Failure = c.failure(m.Load, load.StageLoad, k, c.plan.ProgramTimeout)
 	}
-	x.Agrees = agree(want, x.Load, x.Attach)
+	x.Agrees = agree(want, x.Load, x.Attach, x.Class)
 	return x
 }
 

@@ -161,9 +161,34 @@ func TestAgree(t *testing.T) {
 		{unknown, none, LoadOK, AttachOK, "null"},
 		{unknown, unknown, LoadOK, AttachOK, "null"},
 	} {
-		got := word(agree(prediction{load: tt.load, attach: tt.attach}, tt.gotLoad, tt.gotAttach))
+		got := word(agree(prediction{load: tt.load, attach: tt.attach}, tt.gotLoad, tt.gotAttach, ""))
 		if got != tt.want {
 			t.Errorf("predicted %s, %s; observed %s, %s: %s, want %s", tt.load, tt.attach, tt.gotLoad, tt.gotAttach, got, tt.want)
+		}
+	}
+}
+
+// What a guest lacks, and what a warning told before, is no wrong prediction.
+func TestAgreeWhy(t *testing.T) {
+	t.Parallel()
+	want := prediction{load: compat.OK, attach: compat.OK}
+	warned := prediction{load: compat.OK, attach: compat.OK, codes: []string{"CC010"}}
+	for _, tt := range []struct {
+		want prediction
+		why  Class
+		got  string
+	}{
+		{want, NoConfig, "null"},
+		{want, Refused, "false"},
+		{want, ExternMissing, "false"},
+		{warned, Refused, "true"},
+		{warned, Relocation, "false"},
+	} {
+		if got := word(agree(tt.want, LoadFail, AttachNone, tt.why)); got != tt.got {
+			t.Errorf("a load that fails of %s, findings %q: %s, want %s", tt.why, tt.want.codes, got, tt.got)
+		}
+		if got := word(agree(tt.want, LoadOK, AttachOK, "")); got != "true" {
+			t.Errorf("a load that works, findings %q: %s", tt.want.codes, got)
 		}
 	}
 }
@@ -293,6 +318,33 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
+// What the guest lacks says nothing of the kernel, and that libbpf does not open an object is what CC010 warns of.
+func TestCollectNotTheKernel(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, load string
+		codes      []string
+		want       Counts
+	}{
+		{"no configuration", `"stage":"relocation","errno":22,"reason":"the kernel's configuration can't be read: no file"`, nil, Counts{Programs: 1, Unknown: 1}},
+		{"another option", `"stage":"relocation","errno":22,"reason":"extern CONFIG_X: there is no such value"`, nil, Counts{Programs: 1, Disagree: 1, Breaks: 1}},
+		{"not opened, with a warning", `"stage":"open","errno":95,"reason":"legacy maps"`, []string{"CC010"}, Counts{Programs: 1, Agree: 1, Breaks: 1}},
+		{"not opened", `"stage":"open","errno":95,"reason":"legacy maps"`, nil, Counts{Programs: 1, Disagree: 1, Breaks: 1}},
+	} {
+		o := testObject("tool", "kprobe/vfs_read")
+		want := testPredictions(compat.OK, compat.OK, o)
+		p := want.objects[0].programs[0][testKernel]
+		p.codes = tt.codes
+		want.objects[0].programs[0][testKernel] = p
+		failed := `"load":{"result":"fail",` + tt.load + `}}`
+		run := collected(t, nil, want, []*relocate.Object{o}, poweredOff, bootedLine, `{"kind":"started","object":0}`,
+			`{"kind":"object","object":0,`+failed, `{"kind":"program","object":0,"name":"p0",`+failed, `{"kind":"done"}`)
+		if got := run.Count(); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestCollectCommand(t *testing.T) {
 	t.Parallel()
 	o := testObject("tool", "kprobe/vfs_read")
@@ -338,7 +390,7 @@ func FuzzCollect(f *testing.F) {
 			t.Fatalf("%d programs, %d objects, %d problems", len(run.Programs), len(run.Objects), len(run.Problems))
 		}
 		for _, p := range run.Programs {
-			if p.Breaks() != (p.Class != "") {
+			if p.Breaks() != (p.Class != "" && p.Class != NoConfig) {
 				t.Fatalf("program %s breaks %v, class %q", p.Program, p.Breaks(), p.Class)
 			}
 		}

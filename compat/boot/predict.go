@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"slices"
+
 	"github.com/corecheck/corecheck/compat"
 	"github.com/corecheck/corecheck/relocate/load"
 )
@@ -95,7 +97,19 @@ func (p *predictions) program(object, program int, kernel string) prediction {
 // agree compares what was predicted with what was observed. It is false where a stage that the prediction decided came out
 // otherwise; else nil where a stage that was observed was left open, or where none was; else true. An attach that is
 // predicted as none decides nothing.
-func agree(want prediction, gotLoad Load, gotAttach Attach) *bool {
+//
+// Two failures are not the kernel's. A configuration that is not in the guest says nothing of the kernel. And that libbpf does
+// not open an object was predicted, by a warning: other loaders take it.
+func agree(want prediction, gotLoad Load, gotAttach Attach, why Class) *bool {
+	if gotLoad == LoadFail {
+		switch {
+		case why == NoConfig:
+			return nil
+		case why == Refused && slices.Contains(want.codes, "CC010"):
+			yes := true
+			return &yes
+		}
+	}
 	var decided, open bool
 	compare := func(predicted compat.Status, ok bool) (same bool) {
 		switch predicted {

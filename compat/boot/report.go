@@ -170,14 +170,14 @@ type LeftOut struct {
 	Reason  string   `json:"reason"`
 }
 
-// Breaks tells whether the program failed, where user space was not asked for a target.
+// Breaks tells whether the program failed, where user space was not asked for a target, nor the guest for what it lacks.
 func (p *Program) Breaks() bool {
-	return p.Load == LoadFail && p.Attach != AttachNeedsTarget || p.Attach == AttachFail
+	return p.Load == LoadFail && p.Attach != AttachNeedsTarget && p.Class != NoConfig || p.Attach == AttachFail
 }
 
-// breaks tells whether the object failed, where user space was not asked for a target.
+// breaks is Breaks for an object.
 func (o *Object) breaks() bool {
-	return o.Load == LoadFail && !o.NeedsTarget || o.Attach == AttachFail
+	return o.Load == LoadFail && !o.NeedsTarget && o.Class != NoConfig || o.Attach == AttachFail
 }
 
 // Counts are the programs of a run, or of several, by what came out: each is in one of Agree, Disagree, Unknown and
