@@ -216,13 +216,17 @@ func (t *table) classTables(p printf) {
 	var rows [][]string
 	var sum class
 	for _, c := range t.classes {
-		rows = append(rows, []string{cell(string(c.name)), fmt.Sprint(c.all()), fmt.Sprint(c.broken), bold(c.fine), fmt.Sprint(c.unknown)})
+		rows = append(rows, []string{cell(string(c.name)), fmt.Sprint(c.all()), fmt.Sprint(c.broken), bold(c.fine), fmt.Sprint(c.unknown),
+			fmt.Sprint(c.whole), bold(c.wholeFine)})
 		sum.broken += c.broken
 		sum.fine += c.fine
 		sum.unknown += c.unknown
+		sum.whole += c.whole
+		sum.wholeFine += c.wholeFine
 	}
-	rows = append(rows, []string{"all", fmt.Sprint(sum.all()), fmt.Sprint(sum.broken), bold(sum.fine), fmt.Sprint(sum.unknown)})
-	p.rows([]string{"class", "#failed", "#predicted to break", "#predicted to work", "#left open"}, rows)
+	rows = append(rows, []string{"all", fmt.Sprint(sum.all()), fmt.Sprint(sum.broken), bold(sum.fine), fmt.Sprint(sum.unknown),
+		fmt.Sprint(sum.whole), bold(sum.wholeFine)})
+	p.rows([]string{"class", "#failed", "#predicted to break", "#predicted to work", "#left open", "#whole objects failed", "#predicted to work"}, rows)
 
 	p("## Predictions by reason\n\nThe rule that gave the reason, and what became of what it said. “Same reason” are failures that were put into the class " +
 		"of that rule; a program may have several things wrong with it, and fails for the first.\n\n")

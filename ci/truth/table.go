@@ -44,6 +44,7 @@ type wrong struct {
 type class struct {
 	name                  boot.Class
 	broken, fine, unknown int // programs on kernels by what was predicted of the stage that failed
+	whole, wholeFine      int // objects as a whole on kernels; and those that were predicted to work
 }
 
 // rule counts predictions by their reason, and tells where the rule's witness was seen to fail.
@@ -122,15 +123,28 @@ func (t *table) collect() {
 		t.wrong[i].kernels = append(t.wrong[i].kernels, kernel)
 	}
 	classes := make(map[boot.Class]*class)
+	classOf := func(name boot.Class) *class {
+		if classes[name] == nil {
+			classes[name] = &class{name: name}
+		}
+		return classes[name]
+	}
 	unknown := make(map[string]*open)
 	for i := range t.rep.Runs {
 		r := &t.rep.Runs[i]
 		for j := range r.Objects {
 			o := &r.Objects[j]
+			x := decided(o.Load, o.Attach, o.PredictedLoad, compat.OK)
+			if x.failed && !o.NeedsTarget {
+				c := classOf(o.Class)
+				c.whole++
+				if x.predicted == string(compat.OK) {
+					c.wholeFine++
+				}
+			}
 			if o.Agrees == nil || *o.Agrees {
 				continue
 			}
-			x := decided(o.Load, o.Attach, o.PredictedLoad, compat.OK)
 			reason := withErrno(o.Reason, o.Errno)
 			if x.stage == "attach" {
 				reason = withErrno(o.AttachReason, o.AttachErrno)
@@ -170,11 +184,7 @@ func (t *table) collect() {
 			if !x.failed || needsTarget {
 				continue
 			}
-			c := classes[p.Class]
-			if c == nil {
-				c = &class{name: p.Class}
-				classes[p.Class] = c
-			}
+			c := classOf(p.Class)
 			switch {
 			case x.predicted == string(compat.Break):
 				c.broken++
@@ -235,6 +245,9 @@ func (t *table) countRules() {
 				o := decided(p.Load, p.Attach, p.PredictedLoad, p.PredictedAttach)
 				// That a section names no target is seen without asking a kernel.
 				same := p.Rule == r.Code || r.Name == "target_unset" && p.Attach == boot.AttachNeedsTarget
+				if p.Class == boot.NoConfig { // it is the guest's lack, not the kernel's
+					same = false
+				}
 				if codeOf(p.ExpectedReason) == r.Code {
 					broken := p.PredictedLoad == compat.Break || p.PredictedAttach == compat.Break
 					switch {
