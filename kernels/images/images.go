@@ -138,12 +138,6 @@ func (f *Files) Close() error {
 	return errors.Join(errs...)
 }
 
-// Want is a kernel with the modules that are asked for, by name, with '-' or '_'.
-type Want struct {
-	Kernel  *kernels.Kernel
-	Modules []string
-}
-
 // Finder finds files of kernels. Its methods may be called from several goroutines.
 type Finder struct {
 	opt      Options
@@ -238,31 +232,6 @@ func (f *Finder) tell(e Event) {
 		defer f.reporting.Unlock()
 		f.opt.Progress(e)
 	}
-}
-
-// Prefetch does what Find would for several kernels at once, so that their packages are downloaded side by side. What
-// fails here fails in Find again, which says why. The error is the context's.
-func (f *Finder) Prefetch(ctx context.Context, wants []Want) error {
-	queue := make(chan Want)
-	var workers sync.WaitGroup
-	for range min(f.opt.Parallel, len(wants)) {
-		workers.Go(func() {
-			for w := range queue {
-				if files, err := f.Find(ctx, w.Kernel, w.Modules); err == nil {
-					files.Close()
-				}
-			}
-		})
-	}
-	for _, w := range wants {
-		select {
-		case queue <- w:
-		case <-ctx.Done():
-		}
-	}
-	close(queue)
-	workers.Wait()
-	return context.Cause(ctx)
 }
 
 // Find gets a kernel's files, downloading and unpacking what is not there yet.

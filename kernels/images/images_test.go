@@ -598,14 +598,18 @@ func TestHostile(t *testing.T) {
 }
 
 // Several at once, in one process: each package is downloaded and read once.
-func TestPrefetch(t *testing.T) {
+func TestFindAtOnce(t *testing.T) {
 	t.Parallel()
+	type want struct {
+		kernel  *kernels.Kernel
+		modules []string
+	}
 	w := newWorld(t)
 	one := whole()
 	image, modules, base := split()
 	w.suite(t, "bookworm", "12.15", one)
 	w.suite(t, "trixie-backports", "13", image, modules, base)
-	wants := []Want{{archived(t, "12", one), []string{"ext4"}}, {archived(t, "13", image), []string{"ext4"}}, {archived(t, "12", one), []string{"later"}}}
+	wants := []want{{archived(t, "12", one), []string{"ext4"}}, {archived(t, "13", image), []string{"ext4"}}, {archived(t, "12", one), []string{"later"}}}
 	var mu sync.Mutex
 	phases := map[Phase]int{}
 	f := w.finder(t, func(o *Options) {
@@ -620,11 +624,16 @@ func TestPrefetch(t *testing.T) {
 	})
 	var group sync.WaitGroup
 	for range 3 {
-		group.Go(func() {
-			if err := f.Prefetch(t.Context(), wants); err != nil {
-				t.Error(err)
-			}
-		})
+		for _, want := range wants {
+			group.Go(func() {
+				files, err := f.Find(t.Context(), want.kernel, want.modules)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				files.Close()
+			})
+		}
 	}
 	group.Wait()
 	asked := w.requests(".deb")
@@ -635,7 +644,7 @@ func TestPrefetch(t *testing.T) {
 		t.Errorf("events %v", phases)
 	}
 	for _, want := range wants {
-		files, err := f.Find(t.Context(), want.Kernel, want.Modules)
+		files, err := f.Find(t.Context(), want.kernel, want.modules)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -646,10 +655,7 @@ func TestPrefetch(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.Prefetch(ctx, wants); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-	if _, err := w.finder(t, func(o *Options) { o.CacheDir = t.TempDir() }).Find(ctx, wants[0].Kernel, nil); !errors.Is(err, context.Canceled) {
+	if _, err := w.finder(t, func(o *Options) { o.CacheDir = t.TempDir() }).Find(ctx, wants[0].kernel, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
