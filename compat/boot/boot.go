@@ -326,6 +326,9 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, bo
 		}
 		run.Modules = append(run.Modules, Module{Name: name, Error: "the kernel has no such module"})
 	}
+	if files.Config == "" && slices.ContainsFunc(objs, readsConfig) {
+		run.Problems = append(run.Problems, "no package has the kernel's configuration: objects that read it can't be tried")
+	}
 	b.tell(Event{Kernel: k.ID, Phase: Waiting})
 	if !take(boot) {
 		return
