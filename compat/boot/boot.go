@@ -347,9 +347,6 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, bo
 	if files.NoModules != nil && len(named) > 0 {
 		run.Problems = append(run.Problems, "modules: "+files.NoModules.Error())
 	}
-	if files.Config == "" && slices.ContainsFunc(objs, readsConfig) {
-		run.Problems = append(run.Problems, "no package has the configuration of this kernel: objects that read CONFIG_ values do not load")
-	}
 	b.boot(ctx, k, run, m, files.Image, r, c)
 }
 
