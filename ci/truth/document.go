@@ -142,14 +142,32 @@ func (t *table) kernels(p printf) {
 			bold(c.Disagree), fmt.Sprint(c.Unknown), fmt.Sprint(c.NeedsTarget), fmt.Sprintf("%d, %s", whole, bold(wholeWrong))))
 	}
 	p.rows([]string{"kernel", "package", "#booted in", "#took", "#programs", "#agree", "#disagree", "#unknown", "#needs target", "#whole"}, rows)
+	// What went wrong beside, once for all kernels that it was alike on.
+	var notes []string
+	of := make(map[string][]string)
+	note := func(kernel, text string) {
+		if of[text] == nil {
+			notes = append(notes, text)
+		}
+		of[text] = append(of[text], kernel)
+	}
 	for i := range t.rep.Runs {
 		r := &t.rep.Runs[i]
 		if r.Status != boot.Booted {
-			p("%s: %s\n\n", cell(r.Kernel), cell(r.Error))
+			note(r.Kernel, r.Error)
 		}
 		for _, line := range r.Oops {
-			p("%s reported a fault of its own: %s\n\n", cell(r.Kernel), cell(line))
+			note(r.Kernel, "the kernel reported a fault of its own: "+line)
 		}
+		for _, problem := range r.Problems {
+			note(r.Kernel, problem)
+		}
+	}
+	for _, text := range notes {
+		p("- %s: %s\n", t.ranges.Of(of[text]), cell(text))
+	}
+	if len(notes) > 0 {
+		p("\n")
 	}
 }
 

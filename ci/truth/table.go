@@ -360,9 +360,6 @@ func (t *table) unusable() []string {
 		if r.Status != boot.Booted {
 			out = append(out, fmt.Sprintf("%s: %s: %s", r.Kernel, strings.ReplaceAll(string(r.Status), "_", " "), r.Error))
 		}
-		for _, p := range r.Problems {
-			out = append(out, r.Kernel+": "+p)
-		}
 	}
 	return out
 }
@@ -374,5 +371,8 @@ func (t *table) summary(w io.Writer) {
 		c := r.Count()
 		fmt.Fprintf(w, "%-45s %-9s booted in %4.1f s, took %5.1f s: %d programs, %d agree, %d disagree, %d unknown, %d need a target\n", r.Kernel, r.Status,
 			float64(r.BootMillis)/1000, float64(r.Millis)/1000, c.Programs, c.Agree, c.Disagree, c.Unknown, c.NeedsTarget)
+		for _, problem := range r.Problems {
+			fmt.Fprintf(w, "    %s\n", problem)
+		}
 	}
 }

@@ -237,6 +237,7 @@ func testReport() *boot.Report {
 		Objects: []boot.Object{whole}, Programs: []boot.Program{broken, brokenTwin, surprise, target, demo, demoBroken, demoNone}}
 	rep.Runs = append(rep.Runs, run)
 	run.Kernel, run.Status, run.Error = b, boot.CutShort, "the kernel panicked"
+	run.Problems = []string{"no package has the kernel's configuration"}
 	run.Oops = []string{"BUG: unable to handle page fault"}
 	run.Programs = []boot.Program{witness, twin, open, surprise}
 	run.Objects = nil
