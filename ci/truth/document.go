@@ -230,7 +230,7 @@ func kind(c boot.Class, rule string) string {
 }
 
 func (t *table) classTables(p printf) {
-	p("## Failures by class\n\nWhy programs failed, as the kernel or the loader says, and what had been predicted of the stage that failed.\n\n")
+	p("## Failures by class\n\nWhy programs failed, as the kernel or the loader says, and what had been predicted.\n\n")
 	var rows [][]string
 	var sum class
 	for _, c := range t.classes {

@@ -43,8 +43,8 @@ type wrong struct {
 // class counts failures of a kind.
 type class struct {
 	name                  boot.Class
-	broken, fine, unknown int // programs on kernels by what was predicted of the stage that failed
-	whole, wholeFine      int // objects as a whole on kernels; and those that were predicted to work
+	broken, fine, unknown int // programs on kernels, by the prediction: that they fail, that they don't, neither
+	whole, wholeFine      int // objects as a whole on kernels; and those of which the contrary was predicted
 }
 
 // rule counts predictions by their reason, and tells where the rule's witness was seen to fail.
@@ -138,7 +138,7 @@ func (t *table) collect() {
 			if x.failed && !o.NeedsTarget {
 				c := classOf(o.Class)
 				c.whole++
-				if x.predicted == string(compat.OK) {
+				if o.Agrees != nil && !*o.Agrees {
 					c.wholeFine++
 				}
 			}
@@ -186,10 +186,10 @@ func (t *table) collect() {
 			}
 			c := classOf(p.Class)
 			switch {
-			case x.predicted == string(compat.Break):
-				c.broken++
-			case x.predicted == string(compat.Unknown) || p.Agrees == nil:
+			case p.Agrees == nil:
 				c.unknown++
+			case *p.Agrees:
+				c.broken++
 			default:
 				c.fine++
 			}
