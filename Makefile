@@ -29,11 +29,11 @@ demo: build ## check the demo object against the embedded kernels
 	@ci/demo.sh
 
 .PHONY: test
-test: ## install what the tests need, fetch libbpf and the corpus, run every test
+test: ## install what the tests need, fetch libbpf, the corpus and a kernel, run every test
 	ci/install-test-deps.sh
 	@set -e; \
-	tools=$$(ci/fetch-libbpf-tools.sh); libbpf=$$(ci/fetch-libbpf.sh); \
-	CORECHECK_TOOLS_DIR=$$tools CORECHECK_LIBBPF_DIR=$$libbpf ci/test.sh $(TESTFLAGS)
+	tools=$$(ci/fetch-libbpf-tools.sh); libbpf=$$(ci/fetch-libbpf.sh); image=$$(ci/fetch-boot-image.sh); \
+	CORECHECK_TOOLS_DIR=$$tools CORECHECK_LIBBPF_DIR=$$libbpf CORECHECK_BOOT_IMAGE=$$image ci/test.sh $(TESTFLAGS)
 
 .PHONY: bench
 bench: ## run the benchmarks, each beside the naive way, and print docs/performance.md's table

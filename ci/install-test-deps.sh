@@ -25,6 +25,7 @@ wanted=(
 	lzop lzop
 	bzip2 bzip2
 	pkg-config pkg-config
+	cpio cpio
 	qemu-system-x86_64 qemu-system-x86 qemu-system-aarch64 qemu-system-arm # guests of corecheck boot
 	/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 )
