@@ -322,26 +322,28 @@ func TestOpenKVM(t *testing.T) {
 func TestProbePrograms(t *testing.T) {
 	t.Parallel()
 	for arch, p := range probes {
-		q, err := Find(context.Background(), arch, Options{Accel: TCG})
-		if err != nil {
-			t.Skip(err)
-		}
-		file := filepath.Join(t.TempDir(), "rom")
-		if err := os.WriteFile(file, p.rom, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		out, said := &head{max: maxSaid}, &head{max: maxSaid}
-		err = runAndWait(ctx, q.Binary, append(append(q.common(), "-bios", file), p.args...), out, said)
-		status := 0
-		var exit interface{ ExitCode() int }
-		if errors.As(err, &exit) {
-			status = exit.ExitCode()
-		}
-		if status != p.exit || out.String() != p.said {
-			t.Errorf("%s: %v, %q, %s", arch, err, out, said)
-		}
+		t.Run(arch, func(t *testing.T) {
+			q, err := Find(context.Background(), arch, Options{Accel: TCG})
+			if err != nil {
+				t.Skip(err)
+			}
+			file := filepath.Join(t.TempDir(), "rom")
+			if err := os.WriteFile(file, p.rom, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			out, said := &head{max: maxSaid}, &head{max: maxSaid}
+			err = runAndWait(ctx, q.Binary, append(append(q.common(), "-bios", file), p.args...), out, said)
+			status := 0
+			var exit interface{ ExitCode() int }
+			if errors.As(err, &exit) {
+				status = exit.ExitCode()
+			}
+			if status != p.exit || out.String() != p.said {
+				t.Errorf("%s: %v, %q, %s", arch, err, out, said)
+			}
+		})
 	}
 }
 
