@@ -89,6 +89,8 @@ type loader struct {
 	btf     *btf.Handle // of the object, nil where the kernel got none; the session's
 	modules map[*module]*btf.Handle
 	fds     []int32 // fd_array, nil where no function of a module is called
+	// fresh are maps that were made now, and that the session gets once they have what they begin with.
+	fresh map[*mapPlan]mapCreateAttr
 }
 
 // Session loads one object several times, as for each of its programs alone. Maps that are the same each time, and the
@@ -148,7 +150,7 @@ func (s *Session) Load(opt Options) (*Loaded, error) {
 		return nil, err
 	}
 	x := &loader{
-		plan: p, session: s, modules: map[*module]*btf.Handle{},
+		plan: p, session: s, modules: map[*module]*btf.Handle{}, fresh: map[*mapPlan]mapCreateAttr{},
 		l: &Loaded{Object: obj, Kernel: k, progs: map[string]*Program{}, maps: map[string]*ebpf.Map{}, ops: map[string][]byte{}},
 	}
 	defer x.close()
@@ -257,7 +259,28 @@ func (x *loader) createMaps() error {
 		if err := x.fillMap(m, created); err != nil {
 			return mapError(m, "it can't be given its first contents", err)
 		}
+		if err := x.share(m, created); err != nil {
+			return mapError(m, "its file descriptor can't be copied", err)
+		}
 	}
+	return nil
+}
+
+// share gives the session a map that was made now. One that is not filled must not get there: the next load would take it for
+// one that is.
+func (x *loader) share(m *mapPlan, created *ebpf.Map) error {
+	attr, ok := x.fresh[m]
+	if !ok {
+		return nil
+	}
+	made, err := created.Clone()
+	if err != nil {
+		return err
+	}
+	if old, ok := x.session.maps[m.Map]; ok {
+		_ = old.made.Close()
+	}
+	x.session.maps[m.Map] = sessionMap{attr, m.content, made}
 	return nil
 }
 
@@ -283,8 +306,8 @@ func (x *loader) createMap(m *mapPlan) (*ebpf.Map, error) {
 	if x.btf != nil {
 		attr.btfKeyTypeID, attr.btfValueTypeID = uint32(m.keyType), uint32(m.valueType)
 	}
-	made := sessionMap{attr: attr, content: m.content}
-	if old, ok := x.session.maps[m.Map]; ok && old.attr == made.attr && bytes.Equal(old.content, made.content) {
+	asked := attr // without file descriptors
+	if old, ok := x.session.maps[m.Map]; ok && old.attr == asked && bytes.Equal(old.content, m.content) {
 		return old.made.Clone()
 	}
 	if m.mod != nil {
@@ -303,6 +326,9 @@ func (x *loader) createMap(m *mapPlan) (*ebpf.Map, error) {
 			return nil, fmt.Errorf("inner map: %w", err)
 		}
 		defer inner.Close()
+		if err := x.share(m.inner, inner); err != nil {
+			return nil, fmt.Errorf("inner map: %w", err)
+		}
 		attr.innerMapFD = uint32(inner.FD())
 	}
 	fd, errno := bpf(unix.BPF_MAP_CREATE, &attr)
@@ -317,27 +343,20 @@ func (x *loader) createMap(m *mapPlan) (*ebpf.Map, error) {
 	if err != nil || m.Type == mapStructOps || m.Type == mapArena || len(m.Slots) > 0 {
 		return created, err // attached once, mapped once, and elements that are programs would stay
 	}
-	if made.made, err = created.Clone(); err != nil {
-		_ = created.Close()
-		return nil, err
-	}
-	if old, ok := x.session.maps[m.Map]; ok {
-		_ = old.made.Close()
-	}
-	x.session.maps[m.Map] = made
-	m.fresh = true
+	x.fresh[m] = asked
 	return created, nil
 }
 
 // fillMap gives a map what it begins with: bpf_object__populate_internal_map and init_map_in_map_slots.
 func (x *loader) fillMap(m *mapPlan, to *ebpf.Map) error {
-	if m.freeze && !m.fresh {
+	_, fresh := x.fresh[m]
+	if m.freeze && !fresh {
 		return nil // it is the session's, with the same contents
 	}
 	if m.Data {
 		content := m.content
 		if content == nil { // .bss, which the kernel has zeroed, but programs may have written to
-			if m.fresh {
+			if fresh {
 				return nil
 			}
 			content = make([]byte, m.valueSize)

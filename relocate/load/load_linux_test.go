@@ -172,6 +172,41 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// TestSessionUnfilled: a map that could not be filled is none that the next load takes.
+func TestSessionUnfilled(t *testing.T) {
+	k := needRoot(t)
+	before := fds(t)
+	obj := openFixture(t, "types")
+	i := slices.IndexFunc(obj.Maps, func(m *relocate.Map) bool { return m.Name == ".rodata" })
+	content := obj.Maps[i].Content
+	obj.Maps[i].Content = content[1:] // which is not of the value's size
+	s := NewSession(obj, k)
+	for range 2 {
+		l, err := s.Load(Options{})
+		var e *Error
+		if !errors.As(err, &e) || e.Stage != StageMap || e.Map != ".rodata" {
+			t.Fatalf("%v, want that .rodata can't be given its first contents", err)
+		}
+		if l != nil {
+			l.Close()
+		}
+	}
+	obj.Maps[i].Content = content
+	l, err := s.Load(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Map(".rodata").Update(uint32(0), make([]byte, len(content)), ebpf.UpdateAny); !errors.Is(err, syscall.EPERM) {
+		t.Errorf(".rodata can be written: %v", err)
+	}
+	if err := errors.Join(l.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	if after := fds(t); after != before {
+		t.Errorf("%d file descriptors are open, %d were before", after, before)
+	}
+}
+
 // TestLongLog: of a log that is longer than what is kept the end is kept, in whole lines.
 func TestLongLog(t *testing.T) {
 	needRoot(t)

@@ -54,7 +54,6 @@ type mapPlan struct {
 	inner                        *mapPlan
 	content                      []byte // of a data section
 	freeze                       bool
-	fresh                        bool // it was made now, and is none that a session had
 
 	vmlinuxValue btfinfo.ID // of a struct_ops map: the struct that the value is
 	mod          *module    // that has vmlinuxValue, nil: the kernel itself
