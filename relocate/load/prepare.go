@@ -33,11 +33,13 @@ const (
 	progXDPFrags  = 1 << 5 // BPF_F_XDP_HAS_FRAGS
 )
 
-// Calls that stand where libbpf v1.7 has nothing to call or to point to. The verifier refuses them where they are reached:
-// "invalid func unknown#2002000003".
+// Numbers of helpers that calls have which stand where libbpf v1.7 has nothing to call or to point to. The verifier refuses
+// them where they are reached: "invalid func unknown#2002000003". relocate.PoisonHelper is that of a CO-RE record.
 const (
-	poisonMap   = 2001000000 // POISON_LDIMM64_MAP_BASE, and the index of the map
-	poisonKfunc = 2002000000 // POISON_CALL_KFUNC_BASE, and the index of the extern
+	// PoisonMap stands for a map that is not created, with its index in Object.Maps added: POISON_LDIMM64_MAP_BASE.
+	PoisonMap = 2001000000
+	// PoisonKfunc stands for a weak kfunc that the kernel lacks, with its index in Object.Externs added: POISON_CALL_KFUNC_BASE.
+	PoisonKfunc = 2002000000
 )
 
 // plan is an object made ready for a kernel: everything but file descriptors.
@@ -543,7 +545,7 @@ func (p *plan) appendInfo(to []byte, f *relocate.Func, info []byte, size, at int
 // bpf_object__relocate_data.
 func (p *plan) pointToMap(pp *progPlan, i int, m *mapPlan, value bool, off uint32) {
 	if !m.create { // poison_map_ldimm64
-		poison := relocate.Insn{Code: codeCall, Imm: poisonMap + int32(m.index)}
+		poison := relocate.Insn{Code: codeCall, Imm: PoisonMap + int32(m.index)}
 		pp.insns[i], pp.insns[i+1] = poison, poison
 		return
 	}
@@ -571,7 +573,7 @@ func (p *plan) pointToExtern(pp *progPlan, i int, e *relocate.Extern) {
 	case in.Code == codeCall && v.set:
 		in.Src, in.Imm, in.Off = pseudoKfuncCall, int32(v.id), int16(v.fd)
 	case in.Code == codeCall: // poison_kfunc_call
-		*in = relocate.Insn{Code: codeCall, Imm: poisonKfunc + int32(slices.Index(p.o.Externs, e))}
+		*in = relocate.Insn{Code: codeCall, Imm: PoisonKfunc + int32(slices.Index(p.o.Externs, e))}
 	case e.Type != 0 && v.set:
 		in.Src, in.Imm = pseudoBTFID, int32(v.id)
 		pp.insns[i+1].Imm = 0

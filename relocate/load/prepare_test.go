@@ -133,7 +133,7 @@ func TestInstructions(t *testing.T) {
 	}
 	in = first(2, "call", func(in relocate.Insn) bool { return in.Code == codeCall })
 	kfunc := slices.IndexFunc(o.Externs, func(e *relocate.Extern) bool { return e.Name == "corecheck_no_function" })
-	if want := (relocate.Insn{Code: codeCall, Imm: poisonKfunc + int32(kfunc)}); in != want {
+	if want := (relocate.Insn{Code: codeCall, Imm: PoisonKfunc + int32(kfunc)}); in != want {
 		t.Errorf("the call of a kfunc that is not there is %+v, want %+v", in, want)
 	}
 	values := 0
@@ -153,8 +153,8 @@ func TestInstructions(t *testing.T) {
 	if p, err = prepare(o, k, Options{Programs: []string{"config"}}); err != nil {
 		t.Fatal(err)
 	}
-	in = first(0, "poison", func(in relocate.Insn) bool { return in.Code == codeCall && in.Imm >= poisonMap })
-	if in.Imm >= poisonMap+int32(len(o.Maps)) || len(p.progs[0].fixups) != 0 {
+	in = first(0, "poison", func(in relocate.Insn) bool { return in.Code == codeCall && in.Imm >= PoisonMap })
+	if in.Imm >= PoisonMap+int32(len(o.Maps)) || len(p.progs[0].fixups) != 0 {
 		t.Errorf("the use of a map that is not created is %+v", in)
 	}
 }
