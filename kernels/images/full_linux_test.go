@@ -2,6 +2,7 @@ package images
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,31 @@ func TestFullDisk(t *testing.T) {
 			f.Close()
 		})
 	}
+}
+
+// A disk without room for a package that a kernel could do without is an error as well.
+func TestFullDiskConfig(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	image, _, base := split()
+	noise := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	base.Files["usr/share/doc/large"] = noise
+	w.suite(t, "trixie-backports", "13", image, base)
+	k := archived(t, "13", image)
+	if err := os.MkdirAll(w.cache, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", w.cache, "tmpfs", 0, "size=512k"); err != nil {
+		t.Skipf("no small file system can be mounted (%v): no full disk is tried", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(w.cache, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	_, err := w.finder(t, nil).Find(t.Context(), k, nil)
+	wantErr(t, err, "no space left on device")
 }
 
 // A cache that can't be written to is said by name.

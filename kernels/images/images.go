@@ -15,8 +15,8 @@
 //
 // The cache is $XDG_CACHE_HOME/corecheck, or ~/.cache/corecheck: packages in pull, what was taken out of them in images. It is kept
 // below Options.MaxCache, 8 GiB where nothing else is said: what was not used for longest goes first, and nothing that a process
-// is using. It may be removed as a whole at any time when no corecheck runs. Everything is read and hashed again when it is
-// used, and made anew where it is not what it was. Processes share the cache; a package is downloaded and unpacked by one of
+// is using: locks say what is. It may be removed as a whole at any time when no corecheck runs. Everything is read and hashed again
+// when it is used, packages as they are unpacked, and made anew where it is not what it was. Processes share the cache; a package is downloaded and unpacked by one of
 // them, and the others wait.
 //
 // A package is read once: the modules pass into a file that goes again, since which of them are needed is known only when
@@ -101,6 +101,9 @@ type Files struct {
 	Image string // path of the file that a bootloader gets
 	// Config is the path of the kernel's configuration, "" where none came with it.
 	Config string
+	// NoConfig is why the package that has the configuration could not be had. It is nil where Config is there, and where no
+	// package is known that would have one.
+	NoConfig error
 	// Modules are those that were asked for with all that they need, each after what it needs.
 	Modules []Module
 	// Builtin and Missing are modules that were asked for, or that one of them needs, and that the kernel has built in, or does
@@ -187,7 +190,7 @@ func New(opt Options) (*Finder, error) {
 }
 
 // Close lets the cache forget what trees have, once it needs the room, and gives up the connections to servers. The files of kernels
-// are closed by themselves.
+// are closed by themselves. It may be called again, and while nothing else of the Finder runs.
 func (f *Finder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -235,6 +238,11 @@ func (f *Finder) tell(e Event) {
 }
 
 // Find gets a kernel's files, downloading and unpacking what is not there yet.
+//
+// Packages that the archive does not know, with modules or the configuration alone, may be missing: NoModules and NoConfig say so
+// where no repository has them, or where servers don't answer or give something else, which is thrown away. A cache that
+// can't be read or written, a full disk, and a package that is there and is damaged or changes while it is read are errors of any
+// package: nothing but this machine is wrong, and the next run would have other files.
 func (f *Finder) Find(ctx context.Context, k *kernels.Kernel, modules []string) (*Files, error) {
 	refs, err := packagesOf(k, len(modules) > 0)
 	if err != nil {
@@ -256,23 +264,29 @@ func (f *Finder) Find(ctx context.Context, k *kernels.Kernel, modules []string) 
 
 func (f *Finder) find(ctx context.Context, k *kernels.Kernel, refs []*ref, modules []string, files *Files) error {
 	w := &work{f: f, ctx: ctx, id: k.ID, modules: modules, files: files}
-	var gone error // why modules could not be had
+	var gone, noConfig error // why modules, and the configuration, could not be had
 	for _, r := range refs {
 		p, err := f.opener(ctx, k, r)
 		if err == nil {
 			err = w.take(p)
 		}
+		var absent *absentError
 		switch {
 		case err == nil:
 			files.Packages = append(files.Packages, archive.Source{URI: r.uri, SHA256: p.sha256})
-		case ctx.Err() != nil || !r.extra:
+		case ctx.Err() != nil || !r.extra || !errors.As(err, &absent):
 			return err
-		case r.part == modulePart: // without the configuration a kernel boots as well
-			gone = err
+		case r.part == modulePart:
+			gone = absent.err
+		default: // without the configuration a kernel boots as well
+			noConfig = absent.err
 		}
 	}
 	if err := files.pickImage(k.ID); err != nil {
 		return err
+	}
+	if files.Config == "" {
+		files.NoConfig = noConfig
 	}
 	return w.finish(gone)
 }

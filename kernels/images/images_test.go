@@ -450,6 +450,51 @@ func TestNotThere(t *testing.T) {
 	wantErr(t, err, "no package with its boot image: it was read from 6.1.btf.tar.xz")
 }
 
+// A configuration that can't be had is said, and keeps no kernel from booting, unless something is wrong with what is there.
+func TestNoConfig(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	image, _, base := split()
+	k := archived(t, "13", image)
+	deb := "/debian/pool/main/l/linux/" + fileName(base)
+	find := func(words ...string) {
+		t.Helper()
+		files, err := w.finder(t, func(o *Options) { o.CacheDir = filepath.Join(t.TempDir(), "c") }).Find(t.Context(), k, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer files.Close()
+		if len(words) == 0 {
+			look(t, files, newUname, "")
+			if files.NoConfig != nil {
+				t.Errorf("there is a configuration, and %v", files.NoConfig)
+			}
+			return
+		}
+		if files.Config != "" || len(files.Packages) != 1 {
+			t.Errorf("config %q, %d packages", files.Config, len(files.Packages))
+		}
+		wantErr(t, files.NoConfig, words...)
+	}
+	w.suite(t, "trixie-backports", "13", image)
+	find("package linux-base-7.2.12+deb13-amd64 version 7.2.12-1~bpo13+1 for amd64 can't be had: not in trixie-backports")
+	w.suite(t, "trixie-backports", "13", image, base)
+	find()
+	good := w.files[deb]
+	w.Put(deb, bytes.Replace(slices.Clone(good), []byte("debian-binary"), []byte("debian-BINARY"), 1))
+	find(fileName(base), "refused")
+	w.mu.Lock()
+	delete(w.files, deb)
+	w.mu.Unlock()
+	find(fileName(base), "can't be had")
+
+	// One of the user's that is damaged.
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, fileName(base)), good[:len(good)-200])
+	_, err := w.finder(t, func(o *Options) { o.Folders = []string{dir} }).Find(t.Context(), k, nil)
+	wantErr(t, err, fileName(base))
+}
+
 // A package of the right name that is another one is refused, whether its repository says so or not.
 func TestOtherDigest(t *testing.T) {
 	t.Parallel()
@@ -786,6 +831,86 @@ func TestPrune(t *testing.T) {
 	if _, err := os.Stat(keep); err != nil {
 		t.Errorf("a file that is no package: %v", err)
 	}
+}
+
+// A package that is unpacked stays in the cache; one that went before it was opened is had once more.
+func TestPackageInUse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := whole()
+	w.suite(t, "bookworm", "12.15", one)
+	f := w.finder(t, nil)
+	k := archived(t, "12", one)
+	refs, err := packagesOf(k, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.opener(t.Context(), k, refs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, calls := p.path, 0
+	p.path = func(ctx context.Context) (string, error) {
+		name, err := path(ctx)
+		if calls++; calls == 1 {
+			os.Remove(name)
+		}
+		return name, err
+	}
+	in, err := f.open(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if got := w.requests(".deb"); calls != 2 || len(got) != 2 {
+		t.Errorf("looked for %d times, downloaded %q", calls, got)
+	}
+	f.opt.MaxCache = 1
+	f.prune()
+	if _, err := os.Stat(in.Name()); err != nil {
+		t.Errorf("a package that is in use was removed: %v", err)
+	}
+	in.Close()
+	f.prune()
+	if _, err := os.Stat(in.Name()); err == nil {
+		t.Error("a package that nobody uses is still there")
+	}
+	p.path = func(context.Context) (string, error) { return in.Name(), nil }
+	_, err = f.open(t.Context(), p)
+	wantErr(t, err, in.Name(), "no such file")
+}
+
+// A package that changes after its digest was looked at gives the cache nothing.
+func TestChangedPackage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, other := whole(), whole()
+	other.Files["boot/config-"+oldUname] = []byte("CONFIG_ANOTHER=y\n")
+	good, bad := one.Build(), other.Build()
+	file := save(t, t.TempDir(), one)[0]
+	f := w.finder(t, nil)
+	p, err := userPackage(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := &need{boot: true, modules: true, files: func(*manifest) []string {
+		return []string{"usr/lib/modules/" + oldUname + "/kernel/fs/ext4/ext4.ko"}
+	}}
+	for name, content := range map[string][]byte{"another": bad, "more": append(slices.Clone(good), '\n')} {
+		write(t, file, content)
+		_, err = f.take(t.Context(), "", p, all)
+		wantErr(t, err, file, "its SHA-256 is "+pulltest.SumHex(content)+", it was "+pulltest.SumHex(good))
+		if left, err := filepath.Glob(filepath.Join(w.cache, "images", "*", manifestName)); err != nil || len(left) > 0 {
+			t.Errorf("%s: in the cache are %q, %v", name, left, err)
+		}
+	}
+	write(t, file, good)
+	files, err := f.FromFile(t.Context(), file, "", []string{"ext4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(t, files, oldUname, ext4Order)
+	files.Close()
 }
 
 // Ubuntu has the configuration in the package with modules, and modules that fewer need in another one.

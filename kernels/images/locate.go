@@ -166,7 +166,8 @@ func (f *Finder) opener(ctx context.Context, k *kernels.Kernel, r *ref) (*opener
 		return nil, err
 	}
 	if listed.Digest.Algorithm != "sha256" {
-		return nil, &btfinfo.Error{File: r.file(), Off: -1, Msg: fmt.Sprintf("its repository has a %s of it and no SHA256, which the cache needs", listed.Digest.Algorithm)}
+		return nil, &absentError{&btfinfo.Error{File: r.file(), Off: -1,
+			Msg: fmt.Sprintf("its repository has a %s of it and no SHA256, which the cache needs", listed.Digest.Algorithm)}}
 	}
 	writeAnswer(f.answerFile(r), answer{File: path.Base(listed.URI), SHA256: listed.Digest.Hex})
 	return &opener{r.file(), listed.Digest.Hex, func(ctx context.Context) (string, error) { return f.download(ctx, k.ID, r, &listed.Package) }}, nil
@@ -226,7 +227,8 @@ func (f *Finder) cachedPackage(ctx context.Context, p *pull.Package) (string, er
 // isLocal tells a failure of this machine, for which another server is no remedy.
 func (f *Finder) isLocal(err error) bool {
 	var e *btfinfo.Error
-	return errors.As(err, &e) && strings.HasPrefix(e.File, f.opt.CacheDir)
+	// What can't be written of a transfer is an error of its URI.
+	return errors.As(err, new(*os.PathError)) || errors.As(err, &e) && strings.HasPrefix(e.File, f.opt.CacheDir)
 }
 
 // otherDigest is a package of the same name and version that is another one.
@@ -251,8 +253,17 @@ func (f *Finder) download(ctx context.Context, kernel string, r *ref, p *pull.Pa
 		f.tell(Event{Phase: Downloading, Kernel: kernel, Package: r.file(), Done: done, Total: p.Size})
 	})
 	f.grown.Store(true)
-	return path, f.storeErr(err)
+	if err = f.storeErr(err); errors.As(err, new(*btfinfo.Error)) && !f.isLocal(err) {
+		err = &absentError{err}
+	}
+	return path, err
 }
+
+// absentError is a package that can't be had, while nothing is wrong with this machine: a kernel may boot without it.
+type absentError struct{ err error }
+
+func (e *absentError) Error() string { return e.err.Error() }
+func (e *absentError) Unwrap() error { return e.err }
 
 // listed looks a package up in the repositories.
 func (f *Finder) listed(ctx context.Context, k *kernels.Kernel, r *ref, tried []string) (*pull.Listed, error) {
@@ -289,7 +300,7 @@ func (f *Finder) listed(ctx context.Context, k *kernels.Kernel, r *ref, tried []
 		}
 	}
 	if len(asked) == 0 && first != nil {
-		return nil, first
+		return nil, &absentError{first}
 	}
 	if len(asked) > 0 {
 		tried = append(tried, "not in "+strings.Join(asked, ", "))
@@ -316,7 +327,7 @@ func (f *Finder) notFound(r *ref, tried []string, why string) error {
 			e.Msg = what + " can't be had: it is neither in the cache nor in a folder that was given, " + why
 		}
 	}
-	return e
+	return &absentError{e}
 }
 
 // debianCodes are the codenames of Debian's releases. Source: distro-info-data's debian.csv.

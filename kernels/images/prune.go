@@ -89,7 +89,7 @@ func (f *Finder) prune() {
 // remove tells whether it was removed.
 func (i *item) remove() bool {
 	if !i.entry {
-		return os.Remove(i.path) == nil // who has it open reads on
+		return removePackage(i.path)
 	}
 	use, err := flock.Open(context.Background(), i.path+".use", flock.Exclusive, false)
 	if err != nil {
@@ -112,4 +112,14 @@ func (i *item) remove() bool {
 	_ = os.Remove(i.path + ".lock")
 	_ = os.Remove(i.path + ".use")
 	return true
+}
+
+// removePackage removes a package, unless somebody unpacks it: Finder.open.
+func removePackage(name string) bool {
+	f, err := os.OpenFile(name, os.O_RDWR|flock.NoFollow, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return flock.Try(f, flock.Exclusive) == nil && os.Remove(name) == nil
 }

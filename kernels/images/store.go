@@ -175,10 +175,11 @@ func (f *Finder) fill(ctx context.Context, kernel string, p *opener, n *need, e 
 	for _, name := range lacking {
 		delete(e.m.Files, name)
 	}
-	path, err := p.path(ctx)
+	in, err := f.open(ctx, p)
 	if err != nil {
 		return err
 	}
+	defer in.Close()
 	select {
 	case f.passes <- struct{}{}:
 	case <-ctx.Done():
@@ -187,11 +188,48 @@ func (f *Finder) fill(ctx context.Context, kernel string, p *opener, n *need, e 
 	defer func() { <-f.passes }()
 	f.tell(Event{Phase: Extracting, Kernel: kernel, Package: p.name, Total: -1})
 	pass := &pass{ctx: ctx, name: p.name, need: n, lacking: lacking, e: e}
-	if err := pass.run(path); err != nil {
+	if err := pass.run(in); err != nil {
 		return f.storeErr(err)
 	}
 	f.grown.Store(true)
 	return f.storeErr(e.m.write(e.dir))
+}
+
+const (
+	openTries = 5 // to open a download that others remove
+	openWait  = 100 * time.Millisecond
+)
+
+// open finds or downloads a package, and opens it. A download is locked until it is closed, so that nobody removes it to make room.
+// One that went before the lock was there is had once more.
+func (f *Finder) open(ctx context.Context, p *opener) (*os.File, error) {
+	for try := 1; ; try++ {
+		name, err := p.path(ctx)
+		if err != nil {
+			return nil, err
+		}
+		download := filepath.Dir(name) == f.packages
+		in, err := os.Open(name)
+		if err == nil && download {
+			if err = flock.Try(in, flock.Shared); err != nil {
+				in.Close()
+			}
+		}
+		gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, flock.ErrBusy)
+		switch {
+		case err == nil:
+			return in, nil
+		case !download:
+			return nil, fileErr(name, err)
+		case !gone || try == openTries:
+			return nil, f.storeErr(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(openWait):
+		}
+	}
 }
 
 // lacking are the files that are needed and not there as they were taken out. Files that somebody changed are removed.
@@ -311,13 +349,11 @@ type pass struct {
 	files int
 }
 
-// run takes out what is needed.
-func (p *pass) run(path string) (err error) {
-	in, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
+// run takes out what is needed. What it reads is hashed: the file may be another one, or have other content, than when its digest
+// was looked at, and the entry is that of a digest.
+func (p *pass) run(in io.Reader) (err error) {
+	sum := sha256.New()
+	in = io.TeeReader(&untilDone{p.ctx, in}, sum)
 	pkg, err := source.OpenPackage(p.ctx, p.name, in)
 	if err != nil {
 		return err
@@ -360,6 +396,13 @@ func (p *pass) run(path string) (err error) {
 		if p.modules() {
 			m.List = list
 		}
+	}
+	if _, err := io.Copy(io.Discard, in); err != nil {
+		return err
+	}
+	if have := digest(sum); have != m.SHA256 {
+		return &btfinfo.Error{File: p.name, Off: -1, Msg: fmt.Sprintf("the package is not what it was before it was read: its SHA-256 is %s, it was %s", have, m.SHA256),
+			Hint: "does somebody write to it? once that is over, try again"}
 	}
 	done := *m // what was looked for counts only once all is there
 	done.Boot, done.Modules, done.All = m.Boot || p.need.boot, m.Modules || p.need.modules, m.All || p.need.all

@@ -71,7 +71,22 @@ func TestTree(t *testing.T) {
 		if got := w.requests(""); round > 0 && len(got) > 0 {
 			t.Errorf("round %d: the server was asked for %q", round, got)
 		}
-		f.Close()
+		if round == 1 { // files that are in use stay, and go once the Finder is closed
+			f.opt.MaxCache = 1
+			f.prune()
+			show(files)
+		}
+		for range 2 {
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if round == 2 {
+			f.opt.MaxCache = 1
+			if f.prune(); len(f.cached()) > 0 {
+				t.Errorf("held by a Finder that is closed: %v", f.cached())
+			}
+		}
 	}
 	// An old answer is asked for again, and taken as it is where nobody answers.
 	lists, err := filepath.Glob(filepath.Join(w.cache, "images", "*.listed"))
