@@ -11,6 +11,8 @@ package boot
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +25,7 @@ import (
 	"github.com/corecheck/corecheck/compat"
 	"github.com/corecheck/corecheck/compat/boot/guest"
 	"github.com/corecheck/corecheck/compat/boot/vm"
+	"github.com/corecheck/corecheck/compat/internal/page"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/kernels/images"
 	"github.com/corecheck/corecheck/relocate"
@@ -83,6 +86,9 @@ const margin = 30 * time.Second
 // maxBoots is how often a kernel is booted that ends before corecheck runs in it. Nothing of an object was tried then: it was
 // lost by QEMU, as old versions did with one boot in ten before package vm kept cmpxchg16b from guests, or it always ends so.
 const maxBoots = 2
+
+// maxObjects is how much the objects of a run may have together, in bytes: each guest has all of them in memory.
+const maxObjects = 1 << 30
 
 // fetchers is how many kernels' files are got at once.
 const fetchers = 4
@@ -182,7 +188,11 @@ func Run(ctx context.Context, objs []*relocate.Object, ks []Kernel, opt Options)
 	}
 	b := &booter{opt: opt, objs: objs, memory: cmp.Or(opt.MemoryMB, DefaultMemoryMB), machines: make(map[string]*once[Machine]),
 		programs: make(map[string]*once[string]), trees: make(map[string]*once[[]images.File])}
+	var total int64
 	for _, o := range objs {
+		if total += o.Size; total > maxObjects {
+			return nil, hinted("boot with fewer of them at once", "the %d objects have more than %d MB together, the limit of a guest", len(objs), maxObjects>>20)
+		}
 		data, err := bytesOf(o)
 		if err != nil {
 			return nil, err
@@ -203,15 +213,15 @@ func Run(ctx context.Context, objs []*relocate.Object, ks []Kernel, opt Options)
 		return nil, err
 	}
 	defer os.RemoveAll(b.temp)
-	slots := opt.Jobs
-	if slots <= 0 {
-		slots = opt.Machines.Slots(b.memory)
+	boot := newSlots(opt.Jobs)
+	if opt.Jobs <= 0 {
+		boot = newSlots(opt.Machines.Slots(b.memory))
+		boot.each = b.memory
 	}
 	var (
 		wait    sync.WaitGroup
 		fetch   = make(chan struct{}, fetchers)
-		boot    = make(chan struct{}, slots)
-		started = make(chan struct{}, fetchers+slots) // so that files are not got far ahead of what is booted
+		started = make(chan struct{}, fetchers+cap(boot.free)) // so that files are not got far ahead of what is booted
 	)
 	for i, k := range ks {
 		started <- struct{}{}
@@ -272,15 +282,7 @@ func (b *booter) targets(o *relocate.Object) map[string]string {
 }
 
 // kernel does all that is done with one kernel.
-func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, boot chan struct{}) {
-	take := func(c chan struct{}) bool {
-		select {
-		case c <- struct{}{}:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
+func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch chan struct{}, boot *slots) {
 	run.Image = k.Image
 	var objs []*relocate.Object
 	var index []int
@@ -306,7 +308,7 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, bo
 		run.fail(Failed, err)
 		return
 	}
-	if !take(fetch) {
+	if !take(ctx, fetch) {
 		return
 	}
 	named := b.named(index)
@@ -330,24 +332,82 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch, bo
 		run.Problems = append(run.Problems, "no package has the kernel's configuration: objects that read it can't be tried")
 	}
 	b.tell(Event{Kernel: k.ID, Phase: Waiting})
-	if !take(boot) {
-		return
-	}
-	defer func() { <-boot }()
 	r.plan = b.plan(m, objs, files)
 	r.modules, r.uname, r.config = files.Modules, files.Uname, files.Config
 	for _, i := range index {
 		r.objects = append(r.objects, b.bytes[i])
 	}
 	c := newCollector(run, r.plan, k.ID, objs, index, b.want)
-	c.logLines = b.opt.LogLines
+	c.logLines, c.uname, c.arch, c.noConfig = b.opt.LogLines, files.Uname, files.Arch, files.Config == ""
 	for _, f := range files.Modules {
 		c.soft = append(c.soft, f.Soft)
 	}
-	if files.NoModules != nil && len(named) > 0 {
-		run.Problems = append(run.Problems, "modules: "+files.NoModules.Error())
+	if files.NoModules != nil {
+		run.Problems = append(run.Problems, "no module could be looked for: "+files.NoModules.Error())
+		for _, i := range index {
+			wants := len(b.asked[i]) > 0 || len(modulesFor(k.Kernel, b.names[i], b.opt.Check.Reference)) > 0
+			c.noModules = append(c.noModules, wants)
+		}
 	}
-	b.boot(ctx, k, run, m, files.Image, r, c)
+	memory := b.memory
+	if b.opt.MemoryMB == 0 { // the kernel has the archive in memory, and what it unpacks from it
+		memory = max(memory, 512+3*int(r.size()>>20))
+	}
+	weight := boot.weight(memory)
+	if !boot.take(ctx, weight) {
+		return
+	}
+	defer boot.give(weight)
+	b.boot(ctx, k, run, m, files.Image, memory, r, c)
+}
+
+// take puts something into a channel that counts, and tells whether that came before the end of ctx.
+func take(ctx context.Context, c chan struct{}) bool {
+	select {
+	case c <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// slots are the places of guests that run at once.
+type slots struct {
+	free chan struct{} // has as many as are taken
+	turn chan struct{} // one at a time takes: two that each have a part of what they need would wait for each other
+	each int           // megabytes of memory that a place is for, 0 where it is for a guest of any
+}
+
+func newSlots(n int) *slots {
+	return &slots{free: make(chan struct{}, max(n, 1)), turn: make(chan struct{}, 1)}
+}
+
+// weight is how many places a guest takes: all of them if it is larger than they are together.
+func (s *slots) weight(memoryMB int) int {
+	if s.each == 0 {
+		return 1
+	}
+	return min((memoryMB+s.each-1)/s.each, cap(s.free))
+}
+
+func (s *slots) take(ctx context.Context, weight int) bool {
+	if !take(ctx, s.turn) {
+		return false
+	}
+	defer func() { <-s.turn }()
+	for i := range weight {
+		if !take(ctx, s.free) {
+			s.give(i)
+			return false
+		}
+	}
+	return true
+}
+
+func (s *slots) give(weight int) {
+	for range weight {
+		<-s.free
+	}
 }
 
 // readsConfig tells objects that have values of the kernel's configuration filled in.
@@ -484,7 +544,7 @@ func (b *booter) plan(m Machine, objs []*relocate.Object, files *images.Files) *
 }
 
 // boot boots a kernel and collects what its guest says.
-func (b *booter) boot(ctx context.Context, k Kernel, run *KernelRun, m Machine, image string, r *root, c *collector) {
+func (b *booter) boot(ctx context.Context, k Kernel, run *KernelRun, m Machine, image string, memory int, r *root, c *collector) {
 	dir, err := os.MkdirTemp(b.temp, "")
 	if err != nil {
 		run.fail(Failed, err)
@@ -492,72 +552,98 @@ func (b *booter) boot(ctx context.Context, k Kernel, run *KernelRun, m Machine, 
 	}
 	defer os.RemoveAll(dir)
 	initrd := filepath.Join(dir, "initramfs")
-	size, err := writeRoot(initrd, r)
-	if err != nil {
+	if err := writeRoot(initrd, r); err != nil {
 		run.fail(Failed, hinted("$TMPDIR needs room for it", "its initramfs can't be made: %w", err))
 		return
 	}
-	run.Console = filepath.Join(b.opt.LogDir, logFolder(k.ID), "console.log")
-	if err := os.MkdirAll(filepath.Dir(run.Console), 0o777); err != nil {
-		run.Console = ""
+	folder := filepath.Join(b.opt.LogDir, logFolder(k.ID))
+	noLog := func(err error) {
 		run.fail(Failed, hinted("name a folder with --logs", "the console's log can't be kept: %w", err))
+	}
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		noLog(err)
 		return
 	}
-	memory := b.memory
-	if b.opt.MemoryMB == 0 { // the kernel has the archive in memory, and what it unpacks from it
-		memory = max(memory, 512+3*int(size>>20))
-	}
-	total, done := 0, 0
+	total, done, told := 0, 0, false
 	for _, o := range c.objs {
 		total += len(o.Programs)
 	}
 	var out *vm.Outcome
 	for try := range maxBoots {
 		b.tell(Event{Kernel: k.ID, Phase: Booting})
+		var console string
+		if console, err = newLog(folder); err != nil {
+			noLog(err)
+			return
+		}
 		out, err = m.Run(ctx, vm.Machine{
-			Kernel: image, Initramfs: initrd, MemoryMB: memory, Console: run.Console,
+			Kernel: image, Initramfs: initrd, MemoryMB: memory, Console: console,
 			BootTimeout: b.opt.BootTimeout,
 			Silence:     max(b.opt.ObjectTimeout, b.opt.ProgramTimeout) + margin,
 			Timeout:     b.opt.BootTimeout + time.Duration(max(len(c.objs), 1))*(b.opt.ObjectTimeout+margin),
 		}, func(line []byte) error {
 			err := c.line(line)
-			if n := len(run.Programs); n != done || !c.done && n == 0 {
-				done = n
+			if n := len(run.Programs); n != done || c.booted && !told {
+				done, told = n, true
 				b.tell(Event{Kernel: k.ID, Phase: Testing, Done: done, Total: total})
 			}
 			return err
 		})
-		if err != nil || c.booted || try+1 == maxBoots || out.Ended != vm.Panic && out.Ended != vm.Reset && out.Ended != vm.Crashed {
+		again := err == nil && !c.booted && try+1 < maxBoots && (out.Ended == vm.Panic || out.Ended == vm.Reset || out.Ended == vm.Crashed)
+		first, kept := filepath.Join(folder, "console.1.log"), filepath.Join(folder, "console.log")
+		if again {
+			kept = first
+		} else if try == 0 {
+			_ = os.Remove(first) // of an earlier run
+		}
+		if e := os.Rename(console, kept); e != nil {
+			_ = os.Remove(console)
+			noLog(e)
+			return
+		}
+		run.Console = kept
+		if !again {
 			break
 		}
-		run.Problems = append(run.Problems, "booted again: "+endText(out, c))
+		run.Problems = append(run.Problems, "booted again: "+endText(out, c)+"; the console of that: "+kept)
 	}
-	if err != nil && !errors.Is(err, errBabble) {
+	if err != nil && !errors.Is(err, c.stop) {
 		run.fail(Failed, err)
 		return
 	}
 	c.end(out, err)
 }
 
-func writeRoot(path string, r *root) (size int64, err error) {
+// newLog makes a file for a console's log, of its own: others may log the same kernel at the same time, and what has the log's
+// name may lead elsewhere. It gets its name by a rename when it is whole.
+func newLog(folder string) (string, error) {
+	f, err := os.CreateTemp(folder, ".console-*")
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(f.Chmod(0o644), f.Close())
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return f.Name(), err
+}
+
+func writeRoot(path string, r *root) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	err = r.write(f)
-	if err == nil {
-		var st os.FileInfo
-		if st, err = f.Stat(); err == nil {
-			size = st.Size()
-		}
-	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
-	return size, err
+	return err
 }
 
-// end settles how the run ended.
+// maxLacking is how many reasons are named for a run of which something is lacking.
+const maxLacking = 4
+
+// end settles how the run ended. It is booted only if all of the plan was heard of.
 func (c *collector) end(out *vm.Outcome, babble error) {
 	run := c.run
 	if out != nil {
@@ -565,7 +651,27 @@ func (c *collector) end(out *vm.Outcome, babble error) {
 		run.Oops = boundedAll(out.Oops, maxNotes)
 	}
 	c.notObserved()
+	if n := len(run.NotObserved); n > 0 {
+		text := page.Count(n, "program") + " not tried"
+		if c.untried != "" {
+			text += ": " + c.untried
+		}
+		c.lacking = append(c.lacking, text)
+	}
+	if c.crashes > 0 {
+		c.lacking = append(c.lacking, "the process that loads objects failed "+page.Count(c.crashes, "time"))
+	}
+	for i, o := range c.objs {
+		if c.plan.Loader != guest.Command && !c.whole[i] {
+			c.lacking = append(c.lacking, "nothing was heard of "+o.Name+" as a whole")
+		}
+	}
+	if c.plan.Loader == guest.Command && run.Command == nil {
+		c.lacking = append(c.lacking, "nothing was heard of the command")
+	}
 	switch {
+	case errors.As(babble, new(*kernelError)):
+		run.fail(Failed, babble)
 	case babble != nil:
 		run.fail(CutShort, babble)
 	case !c.booted || !c.done:
@@ -578,8 +684,12 @@ func (c *collector) end(out *vm.Outcome, babble error) {
 		run.Status = Failed
 	case run.Error != "":
 		run.Status = CutShort
-	case len(run.NotObserved) > 0:
-		run.fail(CutShort, fmt.Errorf("%d programs were not tried", len(run.NotObserved)))
+	case len(c.lacking) > 0:
+		text := strings.Join(c.lacking[:min(len(c.lacking), maxLacking)], "; ")
+		if n := len(c.lacking) - maxLacking; n > 0 {
+			text += fmt.Sprintf("; and %d more", n)
+		}
+		run.fail(CutShort, errors.New(text))
 	default:
 		run.Status = Booted
 	}
@@ -612,7 +722,8 @@ func endText(out *vm.Outcome, c *collector) string {
 	return text
 }
 
-// logFolder is a path below the folder of logs that a kernel's ID, which may be a stranger's, can't lead out of.
+// logFolder is a path below the folder of logs that a kernel's ID, which may be a stranger's, can't lead out of. What can't be
+// a name as it is gets a digest, so that no two IDs have one folder.
 func logFolder(id string) string {
 	var parts []string
 	for _, p := range strings.Split(id, "/") {
@@ -626,6 +737,10 @@ func logFolder(id string) string {
 			p = "_"
 		}
 		parts = append(parts, p[:min(len(p), 200)])
+	}
+	if strings.Join(parts, "/") != id {
+		sum := sha256.Sum256([]byte(id))
+		parts[len(parts)-1] += "~" + hex.EncodeToString(sum[:6])
 	}
 	return filepath.Join(parts...)
 }

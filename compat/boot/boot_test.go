@@ -42,6 +42,7 @@ func (f *fakeFinder) Find(_ context.Context, k *kernels.Kernel, modules []string
 	}
 	f.modules[k.ID] = modules
 	files := f.files
+	files.Uname, files.Arch = k.Uname, k.Arch
 	return &files, f.err[k.ID]
 }
 
@@ -128,7 +129,7 @@ func say(line func([]byte) error, messages ...guest.Message) error {
 
 // answerAll is a guest on which all programs load and attach.
 func answerAll(objs []*relocate.Object, uname string, plan *guest.Plan, line func([]byte) error) error {
-	err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: uname}})
+	err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: uname, Arch: "x86_64"}})
 	for _, m := range plan.Modules {
 		err = errors.Join(err, say(line, guest.Message{Kind: guest.Loaded, Object: -1, Module: m}))
 	}
@@ -204,9 +205,9 @@ func TestRun(t *testing.T) {
 			return nil, fmt.Errorf("plan %+v", plan)
 		}
 		if strings.Contains(m.Console, "5.10.0") {
-			return &vm.Outcome{Ended: vm.PowerOff, Boot: 2 * time.Second}, answerAll(w.objs, "5.10.0", plan, line)
+			return &vm.Outcome{Ended: vm.PowerOff, Boot: 2 * time.Second}, answerAll(w.objs, twoKernels[0], plan, line)
 		}
-		err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: "6.1.0"}}, guest.Message{Kind: guest.Loaded, Object: -1, Module: plan.Modules[0], Err: "no"})
+		err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: twoKernels[1], Arch: "x86_64"}}, guest.Message{Kind: guest.Loaded, Object: -1, Module: plan.Modules[0], Err: "no"})
 		return &vm.Outcome{Ended: vm.Panic, ConsoleTail: []string{"Kernel panic - not syncing"}}, err
 	}}
 	var phases []string
@@ -371,18 +372,42 @@ func TestRunBootsAgain(t *testing.T) {
 	} {
 		w := newWorld(t, twoKernels[1:]...)
 		boots := 0
-		w.opt.Machines = fakeMachines{run: func(_ context.Context, _ vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
-			if boots++; boots == 2 {
-				return &vm.Outcome{Ended: vm.PowerOff}, answerAll(w.objs, "6.1.0", plan, line)
+		w.opt.Machines = fakeMachines{run: func(_ context.Context, m vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
+			boots++
+			if err := os.WriteFile(m.Console, fmt.Appendf(nil, "boot %d", boots), 0o666); err != nil {
+				return nil, err
+			}
+			if boots == 2 {
+				return &vm.Outcome{Ended: vm.PowerOff}, answerAll(w.objs, twoKernels[1], plan, line)
 			}
 			if tt.booted {
-				return &vm.Outcome{Ended: tt.ends}, say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{}})
+				return &vm.Outcome{Ended: tt.ends}, say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: twoKernels[1], Arch: "x86_64"}})
 			}
 			return &vm.Outcome{Ended: tt.ends}, nil
 		}}
+		// A log of before is replaced, not written through, and one of a boot that is no more is gone.
+		folder, elsewhere := filepath.Join(w.opt.LogDir, w.kernels[0].ID), filepath.Join(w.temp, "elsewhere")
+		if err := errors.Join(os.MkdirAll(folder, 0o777), os.Symlink(elsewhere, filepath.Join(folder, "console.log")),
+			os.WriteFile(filepath.Join(folder, "console.1.log"), []byte("old"), 0o666)); err != nil {
+			t.Fatal(err)
+		}
 		rep, err := Run(context.Background(), w.objs, w.kernels, w.opt)
 		if err != nil {
 			t.Fatal(err)
+		}
+		w.done(t)
+		left, err := os.ReadDir(folder)
+		var logs []string
+		for _, e := range left {
+			b, _ := os.ReadFile(filepath.Join(folder, e.Name()))
+			logs = append(logs, e.Name()+": "+string(b))
+		}
+		wantLogs := []string{"console.log: boot 1"}
+		if tt.boots == 2 {
+			wantLogs = []string{"console.1.log: boot 1", "console.log: boot 2"}
+		}
+		if err != nil || !slices.Equal(logs, wantLogs) || rep.Runs[0].Console != filepath.Join(folder, "console.log") {
+			t.Errorf("%s: logs %q, want %q; the report names %s: %v", tt.name, logs, wantLogs, rep.Runs[0].Console, err)
 		}
 		if run := rep.Runs[0]; boots != tt.boots || run.Status != tt.status || len(run.Problems) != tt.boots-1 {
 			t.Errorf("%s: %d boots, status %s, problems %q", tt.name, boots, run.Status, run.Problems)
@@ -417,7 +442,7 @@ func TestRunChangedObject(t *testing.T) {
 func TestRunOtherLoaders(t *testing.T) {
 	w := newWorld(t, twoKernels[1:]...)
 	w.opt.Machines = fakeMachines{run: func(_ context.Context, _ vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
-		err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{}})
+		err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: twoKernels[1], Arch: "x86_64"}})
 		if plan.Loader == guest.Command {
 			return &vm.Outcome{Ended: vm.PowerOff}, errors.Join(err, say(line, guest.Message{Kind: guest.Ran, Object: -1, Exit: 7, Output: []string{"no"}}, guest.Message{Kind: guest.Done}))
 		}
@@ -525,13 +550,59 @@ func TestLogFolder(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"debian/12/x86_64/6.1.0": "debian/12/x86_64/6.1.0",
-		"../../etc/passwd":       "_/_/etc/passwd",
-		"/a//b":                  "_/a/_/b",
-		"a\\b:c\x00":             "a_b_c_",
-		"":                       "_",
+		"../../etc/passwd":       "_/_/etc/passwd~",
+		"/a//b":                  "_/a/_/b~",
+		"a\\b:c\x00":             "a_b_c_~",
+		"a_b_c_":                 "a_b_c_",
+		"":                       "_~",
 	} {
-		if got := filepath.ToSlash(logFolder(id)); got != want {
+		got := filepath.ToSlash(logFolder(id))
+		plain, _, changed := strings.Cut(got, "~")
+		if changed {
+			plain += "~"
+		}
+		if plain != want {
 			t.Errorf("%q: %s, want %s", id, got, want)
 		}
+	}
+	if logFolder("a:b") == logFolder("a*b") {
+		t.Error("two kernels have one folder")
+	}
+}
+
+// A guest takes places by its memory, and one that is too large for all of them takes all.
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	s := newSlots(4)
+	if got := s.weight(1 << 20); got != 1 {
+		t.Errorf("a number of guests that the user gave: %d places", got)
+	}
+	s.each = 1024
+	for memory, want := range map[int]int{512: 1, 1024: 1, 1025: 2, 3000: 3, 99999: 4} {
+		if got := s.weight(memory); got != want {
+			t.Errorf("%d MB: %d places, want %d", memory, got, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if !s.take(ctx, 3) {
+		t.Fatal("three of four are not to be had")
+	}
+	got := make(chan bool)
+	go func() { got <- s.take(ctx, 2) }()
+	cancel()
+	if <-got {
+		t.Error("five of four were given")
+	}
+	s.give(3)
+	if !s.take(context.Background(), 4) {
+		t.Error("what was given back is not there")
+	}
+}
+
+// What is too much for a guest is told before anything is read.
+func TestRunTooLarge(t *testing.T) {
+	_, err := Run(context.Background(), []*relocate.Object{{Name: "a", Size: maxObjects + 1}}, nil, Options{})
+	if err == nil || !strings.Contains(err.Error(), "together") || hintOf(err) == "" {
+		t.Errorf("error %v", err)
 	}
 }

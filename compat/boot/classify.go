@@ -43,8 +43,19 @@ const (
 	NotSupported     Class = "not_supported"    // the kernel was built without it, or the architecture lacks it
 	OutOfMemory      Class = "out_of_memory"    //
 	Hang             Class = "hang"             // no answer in time
+	LoaderCrash      Class = "loader_crash"     // the process that loads objects ended: no answer of the kernel
 	Other            Class = "other"            // none of these
 )
+
+// unpredictable tells failures that no prediction is about: they say what the guest lacked, had or did, and not what the kernel
+// takes.
+func (c Class) unpredictable() bool {
+	switch c {
+	case NoConfig, Hang, LoaderCrash, OutOfMemory, Permission:
+		return true
+	}
+	return false
+}
 
 // Errno values of Linux on all its architectures that are asked here; 524 is ENOTSUPP, which user space has no name for.
 const (
@@ -79,6 +90,8 @@ type known struct {
 	codes []string      // of the static findings
 	// malformed: its section names something that makes no sense.
 	malformed bool
+	// noConfig: no configuration of the kernel was put into the guest.
+	noConfig bool
 }
 
 // verdict is what a failure comes to.
@@ -96,8 +109,10 @@ func classify(o observed, k known) verdict {
 			return verdict{class, rule, line}
 		}
 	}
-	if class, rule, ok := classifyLine(o.reason, k); ok && o.reason != "" {
-		return verdict{class: class, rule: rule}
+	if reason := said(o); reason != "" {
+		if class, rule, ok := classifyLine(reason, k); ok {
+			return verdict{class: class, rule: rule}
+		}
 	}
 	class, rule := classifyErrno(o, k, len(text) > 0)
 	v := verdict{class: class, rule: rule}
@@ -105,6 +120,23 @@ func classify(o observed, k known) verdict {
 		v.line = text[len(text)-1]
 	}
 	return v
+}
+
+// said is a reason without the names before it, which are the object's: a map of the name GPL_counts is no matter of licenses.
+// What is said of an extern holds its name, too, and tells by its beginning.
+func said(o observed) string {
+	s := o.reason
+	for strings.HasPrefix(s, "map ") || strings.HasPrefix(s, "program ") {
+		_, rest, found := strings.Cut(s, ": ")
+		if !found {
+			break
+		}
+		s = rest
+	}
+	if o.stage == load.StageReloc && strings.HasPrefix(s, "extern ") {
+		return ""
+	}
+	return s
 }
 
 // pick returns the first static finding that is one of codes, else otherwise.
@@ -267,8 +299,12 @@ func classifyErrno(o observed, k known, logged bool) (Class, string) {
 		return MapRefused, k.pick("", "CC031", "CC025")
 	case load.StageReloc:
 		for _, x := range noConfigs {
-			if strings.Contains(o.reason, x) {
+			switch {
+			case !strings.Contains(o.reason, x):
+			case k.noConfig:
 				return NoConfig, "CC036"
+			default:
+				return ExternMissing, "CC036"
 			}
 		}
 		for _, x := range externs {

@@ -119,6 +119,9 @@ Suggestion:
 	{name: "no BTF", stage: load.StageBTF, errno: 3, codes: "CC011", class: NoKernelBTF, rule: "CC011"},
 	{name: "BTF", stage: load.StageBTF, errno: 22, class: BTFRefused},
 	{name: "map", stage: load.StageMap, errno: 22, reason: "map events: map create: invalid argument", codes: "CC031", class: MapRefused, rule: "CC031"},
+	{name: "map with a name like a phrase", stage: load.StageMap, errno: 22, reason: "map struct_ops_stats: invalid argument", class: MapRefused},
+	{name: "map and program with such names", stage: load.StageMap, errno: 12, reason: "program GPL_x: map GPL_counts: cannot allocate memory", class: OutOfMemory},
+	{name: "extern with such a name", stage: load.StageReloc, errno: 3, reason: "extern kfunc struct_ops_x is not there, and is not weak", class: ExternMissing, rule: "CC034"},
 	{name: "object", stage: load.StageOpen, errno: 95, reason: "legacy maps", codes: "CC010", class: Refused, rule: "CC010"},
 
 	{name: "kprobe of a symbol that is gone", stage: load.StageAttach, errno: 2, hook: relocate.HookFunction, class: TargetMissing, rule: "CC027"},
@@ -141,7 +144,7 @@ func TestClassify(t *testing.T) {
 		if tt.log != "" {
 			o.log = strings.Split(tt.log, "\n")
 		}
-		v := classify(o, known{hook: tt.hook, codes: strings.Fields(tt.codes), malformed: tt.name == "section that makes no sense"})
+		v := classify(o, known{hook: tt.hook, codes: strings.Fields(tt.codes), malformed: tt.name == "section that makes no sense", noConfig: true})
 		if v.class != tt.class || v.rule != tt.rule || v.line != tt.line {
 			t.Errorf("%s: class %s, rule %q, line %q; want %s, %q, %q", tt.name, v.class, v.rule, v.line, tt.class, tt.rule, tt.line)
 		}

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,11 +24,15 @@ const (
 	maxProblems = 20       // results that make no sense, before the guest is ended
 )
 
-// notTried is what a guest says of a program for which its object had no time left.
-const notTried = "not tried"
-
 // errBabble ends a guest of which the results make no sense.
 var errBabble = errors.New("too many results that make no sense: an object may have taken over its guest")
+
+// kernelError ends a guest that runs another kernel than the one that was asked for.
+type kernelError struct{ what, got, want string }
+
+func (e *kernelError) Error() string {
+	return fmt.Sprintf("the guest runs %s %q, not %q", e.what, e.got, e.want)
+}
 
 // collector turns the messages of one guest into a run.
 type collector struct {
@@ -40,15 +45,24 @@ type collector struct {
 
 	soft []bool // modules of the plan that others only like to have: one that can't be inserted is no failure
 
+	uname, arch string // that the kernel's files say; "" where they don't
+	noConfig    bool   // no configuration of the kernel is in the guest
+	noModules   []bool // objects that look for something in modules, of which none could be had
+
 	booted, done bool
 	started      int            // objects that were begun: they come in order
-	whole        map[int]bool   // objects
+	whole        map[int]bool   // objects of which this was told, or that they failed
 	programs     []map[int]bool // programs, by object
 	inserted     int            // modules that were told of
 	last         string         // what was heard of last, for people
 	logLines     int            // of logs that are kept; more may come, to be understood
 	nonsense     int            // messages that were not taken
 	kept         int            // bytes of logs and notes
+	lines        int            // that were heard
+	stop         error          // why the guest was ended
+	lacking      []string       // why something of the plan has no answer
+	untried      string         // why programs were not tried
+	crashes      int            // of the process that loads objects
 }
 
 func newCollector(run *KernelRun, plan *guest.Plan, kernel string, objs []*relocate.Object, index []int, want *predictions) *collector {
@@ -60,20 +74,34 @@ func newCollector(run *KernelRun, plan *guest.Plan, kernel string, objs []*reloc
 	return c
 }
 
-// line takes a line of results. Its error is errBabble.
+// line takes a line of results. Its error, errBabble or a *kernelError, ends the guest.
 func (c *collector) line(b []byte) error {
 	var m guest.Message
 	err := json.Unmarshal(b, &m)
 	if err == nil {
 		err = c.take(&m)
 	}
+	if errors.As(err, new(*kernelError)) {
+		c.stop = err
+		return c.stop
+	}
 	if err != nil {
 		c.run.Problems = append(c.run.Problems, bounded(err.Error()))
-		if c.nonsense++; c.nonsense >= maxProblems {
-			return errBabble
-		}
+		c.nonsense++
 	}
-	return nil
+	if c.lines++; c.nonsense >= maxProblems || c.lines > c.most() {
+		c.stop = errBabble
+	}
+	return c.stop
+}
+
+// most is how many lines a guest may say: one for each thing of its plan, and some that make no sense.
+func (c *collector) most() int {
+	n := 4 + len(c.plan.Modules) + maxProblems // booted, failed, the command, done
+	for _, o := range c.objs {
+		n += 3 + len(o.Programs) // begun, whole, failed
+	}
+	return n
 }
 
 // take takes a message. An error says why it can't be one of this guest's.
@@ -120,6 +148,11 @@ func (c *collector) take(m *guest.Message) error {
 			return fmt.Errorf("object %s: %w", name, err)
 		}
 		c.whole[m.Object] = true
+		if m.Load.Result == guest.NotTried {
+			c.last = "that " + name + " was not tried"
+			c.lacking = append(c.lacking, name+" was not tried: "+c.reason(m.Load))
+			return nil
+		}
 		c.last = name + " as a whole"
 		c.run.Objects = append(c.run.Objects, c.object(m))
 		return nil
@@ -134,8 +167,9 @@ func (c *collector) take(m *guest.Message) error {
 		if err := valid(m.Load, m.Attach); err != nil {
 			return fmt.Errorf("object %s, program %s: %w", name, m.Name, err)
 		}
-		if m.Load.Result == guest.Hang && strings.HasPrefix(m.Load.Reason, notTried) {
-			c.last = "that there is no time left for " + name
+		if m.Load.Result == guest.NotTried {
+			c.last = "that program " + m.Name + " of " + name + " was not tried"
+			c.untried = c.reason(m.Load)
 			return nil
 		}
 		c.programs[m.Object][i] = true
@@ -156,7 +190,11 @@ func valid(loaded, attached *guest.Outcome) error {
 			continue
 		}
 		switch o.Result {
-		case guest.OK, guest.Fail, guest.None, guest.NeedsTarget, guest.Hang:
+		case guest.OK, guest.Fail, guest.None, guest.NeedsTarget, guest.Hang, guest.Crash:
+		case guest.NotTried:
+			if o == attached {
+				return errors.New("an attach that was not tried")
+			}
 		default:
 			return fmt.Errorf("an unknown outcome %q", short(string(o.Result)))
 		}
@@ -177,6 +215,12 @@ func (c *collector) boot(m *guest.Message) error {
 	c.booted = true
 	c.last = "that it has booted"
 	c.run.Uname = bounded(m.Boot.Uname)
+	for _, x := range []kernelError{{"the kernel", m.Boot.Uname, c.uname}, {"a kernel of the architecture", m.Boot.Arch, c.arch}} {
+		if x.want != "" && x.got != x.want {
+			x.got = short(x.got)
+			return &x
+		}
+	}
 	for _, n := range c.keep(m.Notes, maxProblems) {
 		c.run.Problems = append(c.run.Problems, "the guest: "+n)
 	}
@@ -202,16 +246,24 @@ func (c *collector) command(m *guest.Message) error {
 	if c.plan.Loader != guest.Command || c.run.Command != nil {
 		return errors.New("a result of a command that was not asked for")
 	}
+	if m.Exit < -1 || m.Exit > 255 {
+		return fmt.Errorf("a command that ends with status %d, which is none", m.Exit)
+	}
 	x := &Command{Args: c.plan.Command, Exit: m.Exit, Output: c.keep(m.Output, c.plan.LogLines), Error: bounded(m.Err),
 		Predicted: compat.OK, Millis: millis(m.Millis)}
 	if x.Exit == 0 && x.Error != "" {
 		x.Exit = -1
 	}
+	if x.Exit < 0 && x.Error == "" {
+		x.Error = "it has no status"
+	}
 	for _, i := range c.index {
 		x.Predicted = worse(x.Predicted, c.want.object(i, c.kernel).verdict)
 	}
 	// A loader that chooses among programs may end well although the object as a whole would not load.
+	// One that could not be started (126 and 127, as shells have it), was killed or had no time says nothing of the kernel.
 	switch ok := x.Exit == 0; {
+	case x.Exit < 0, x.Exit >= 126, x.Error != "":
 	case x.Predicted == compat.Break && !ok, (x.Predicted == compat.OK || x.Predicted == compat.Warn) && ok:
 		x.Agrees = new(bool)
 		*x.Agrees = true
@@ -236,7 +288,10 @@ func worse(a, b compat.Status) compat.Status {
 func (c *collector) failed(m *guest.Message) error {
 	text := bounded(m.Err)
 	if m.Object < 0 {
-		c.run.Error = "the guest: " + text
+		if c.run.Error != "" {
+			return errors.New("a second word of having failed")
+		}
+		c.run.Error = "the guest: " + cmp.Or(text, "it failed")
 		c.last = "that it failed"
 		return nil
 	}
@@ -246,7 +301,7 @@ func (c *collector) failed(m *guest.Message) error {
 	c.whole[m.Object] = true
 	o := c.objs[m.Object]
 	c.last = "that " + o.Name + " could not be worked on"
-	c.run.Problems = append(c.run.Problems, o.Name+": "+text)
+	c.lacking = append(c.lacking, o.Name+" could not be worked on: "+text)
 	return nil
 }
 
@@ -254,7 +309,7 @@ func (c *collector) object(m *guest.Message) Object {
 	o := c.objs[m.Object]
 	want := c.want.object(c.index[m.Object], c.kernel)
 	x := Object{File: o.File, Object: o.Name, Load: LoadOK, PredictedLoad: want.load, Notes: c.keep(m.Notes, maxNotes), Millis: millis(m.Millis)}
-	k := known{}
+	k := known{noConfig: c.noConfig}
 	for i, p := range o.Programs {
 		if p.Sec.Autoload {
 			k.codes = append(k.codes, c.want.program(c.index[m.Object], i, c.kernel).codes...)
@@ -276,7 +331,7 @@ func (c *collector) object(m *guest.Message) Object {
 		_, x.Errno, x.Reason, x.Failure = c.failure(m.Load, load.StageLoad, k, c.plan.ObjectTimeout/2)
 	}
 	want.codes = k.codes
-	x.Agrees = agree(want, x.Load, attach, x.Class)
+	x.Agrees = c.agree(m.Object, want, x.Load, attach, x.Class)
 	return x
 }
 
@@ -287,7 +342,7 @@ func (c *collector) program(m *guest.Message, index int) Program {
 	x := Program{File: o.File, Object: o.Name, Program: p.Name, Section: p.Section, Autoload: p.Sec.Autoload, Load: LoadOK, Attach: AttachNone,
 		PredictedLoad: want.load, PredictedAttach: want.attach, PredictedVerdict: want.verdict, Codes: want.codes, ExpectedReason: want.reason,
 		Notes: c.keep(m.Notes, maxNotes), Millis: millis(m.Millis)}
-	k := known{hook: p.Sec.Hook, codes: want.codes, malformed: p.Sec.Err != ""}
+	k := known{hook: p.Sec.Hook, codes: want.codes, malformed: p.Sec.Err != "", noConfig: c.noConfig}
 	switch r := m.Load.Result; {
 	case r == guest.OK && m.Attach != nil:
 		x.Attach, x.AttachErrno, x.AttachReason, x.Failure = c.failure(m.Attach, load.StageAttach, k, c.plan.ProgramTimeout)
@@ -298,8 +353,17 @@ func (c *collector) program(m *guest.Message, index int) Program {
 		x.Load = LoadFail
 		_, x.LoadErrno, x.LoadReason, x.Failure = c.failure(m.Load, load.StageLoad, k, c.plan.ProgramTimeout)
 	}
-	x.Agrees = agree(want, x.Load, x.Attach, x.Class)
+	x.Agrees = c.agree(m.Object, want, x.Load, x.Attach, x.Class)
 	return x
+}
+
+// agree is the function agree for an object of the plan. What a guest without modules lacks may be in one of them.
+func (c *collector) agree(object int, want prediction, gotLoad Load, gotAttach Attach, why Class) *bool {
+	agrees := agree(want, gotLoad, gotAttach, why)
+	if wrong(agrees) && (why == TargetMissing || why == ExternMissing) && object < len(c.noModules) && c.noModules[object] {
+		return nil
+	}
+	return agrees
 }
 
 // reason is what an outcome says of itself.
@@ -316,6 +380,9 @@ func (c *collector) failure(o *guest.Outcome, asked load.Stage, k known, within 
 		return AttachNeedsTarget, 0, c.reason(o), Failure{}
 	case guest.Hang:
 		return AttachFail, 0, fmt.Sprintf("hang: no answer within %v s", within.Seconds()), Failure{Stage: stageOf(o.Stage, asked), Class: Hang}
+	case guest.Crash:
+		c.crashes++
+		return AttachFail, 0, c.reason(o), Failure{Stage: stageOf(o.Stage, asked), Class: LoaderCrash}
 	}
 	seen := observed{stage: stageOf(o.Stage, asked), errno: o.Errno, reason: c.reason(o), log: boundedAll(o.Log, c.plan.LogLines)}
 	v := classify(seen, k)

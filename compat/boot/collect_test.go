@@ -58,7 +58,10 @@ func collected(t *testing.T, plan *guest.Plan, want *predictions, objs []*reloca
 		plan.Objects = append(plan.Objects, guest.Object{})
 	}
 	run := &KernelRun{Kernel: testKernel, Status: Failed}
-	c := newCollector(run, plan, testKernel, objs, index, want)
+	return collectedBy(newCollector(run, plan, testKernel, objs, index, want), out, lines...)
+}
+
+func collectedBy(c *collector, out *vm.Outcome, lines ...string) *KernelRun {
 	var err error
 	for _, l := range lines {
 		if err = c.line([]byte(l)); err != nil {
@@ -66,7 +69,7 @@ func collected(t *testing.T, plan *guest.Plan, want *predictions, objs []*reloca
 		}
 	}
 	c.end(out, err)
-	return run
+	return c.run
 }
 
 const bootedLine = `{"kind":"booted","object":0,"boot":{"uname":"6.1.0-50-cloud-amd64","arch":"x86_64","btf":true,"uptime_ms":900}}`
@@ -106,7 +109,7 @@ func TestCollect(t *testing.T) {
 		{LoadOK, 0, AttachFail, 16, "false", "not_traceable CC021"},
 		{LoadOK, 0, AttachOK, 0, "true", " "},
 		{LoadFail, 22, AttachNeedsTarget, 0, "null", " "},
-		{LoadOK, 0, AttachNeedsTarget, 0, "true", " "},
+		{LoadOK, 0, AttachNeedsTarget, 0, "null", " "},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("programs:\n got %+v\nwant %+v", got, want)
@@ -114,7 +117,7 @@ func TestCollect(t *testing.T) {
 	if len(run.Objects) != 1 || run.Objects[0].Agrees != nil || run.Objects[0].Errno != 22 || len(run.Objects[0].Notes) != 1 {
 		t.Errorf("objects: %+v", run.Objects)
 	}
-	if c := run.Count(); c != (Counts{Programs: 4, Agree: 2, Disagree: 1, NeedsTarget: 1, Breaks: 1}) {
+	if c := run.Count(); c != (Counts{Programs: 4, Agree: 1, Disagree: 1, NeedsTarget: 2, Breaks: 1}) {
 		t.Errorf("counts: %+v", c)
 	}
 	rep := &Report{Runs: []KernelRun{*run}}
@@ -140,8 +143,14 @@ func TestAgree(t *testing.T) {
 		{ok, ok, LoadOK, AttachOK, "true"},
 		{ok, ok, LoadOK, AttachFail, "false"},
 		{ok, ok, LoadFail, AttachNone, "false"},
-		{ok, ok, LoadOK, AttachNone, "true"},
-		{ok, ok, LoadOK, AttachNeedsTarget, "true"},
+		{ok, ok, LoadOK, AttachNone, "null"}, // what was predicted was not looked at
+		{ok, ok, LoadOK, AttachNeedsTarget, "null"},
+		{ok, brk, LoadOK, AttachNone, "null"},
+		{brk, ok, LoadOK, AttachNone, "false"},
+		{brk, brk, LoadOK, AttachNeedsTarget, "false"},
+		{brk, unknown, LoadFail, AttachNone, "true"},
+		{ok, none, LoadOK, AttachNone, "true"},
+		{ok, none, LoadOK, AttachNeedsTarget, "true"},
 		{ok, ok, LoadFail, AttachNeedsTarget, "null"},
 		{brk, ok, LoadFail, AttachNone, "true"},
 		{brk, ok, LoadOK, AttachOK, "false"},
@@ -154,7 +163,7 @@ func TestAgree(t *testing.T) {
 		{unknown, ok, LoadOK, AttachFail, "false"},
 		{ok, unknown, LoadOK, AttachOK, "null"},
 		{ok, unknown, LoadOK, AttachFail, "null"},
-		{ok, unknown, LoadOK, AttachNone, "true"}, // what was left open was not looked at
+		{ok, unknown, LoadOK, AttachNone, "null"},
 		{ok, unknown, LoadFail, AttachNone, "false"},
 		{ok, none, LoadOK, AttachOK, "true"},
 		{ok, none, LoadOK, AttachFail, "true"},
@@ -164,6 +173,25 @@ func TestAgree(t *testing.T) {
 		got := word(agree(prediction{load: tt.load, attach: tt.attach}, tt.gotLoad, tt.gotAttach, ""))
 		if got != tt.want {
 			t.Errorf("predicted %s, %s; observed %s, %s: %s, want %s", tt.load, tt.attach, tt.gotLoad, tt.gotAttach, got, tt.want)
+		}
+	}
+}
+
+// A guest that runs another kernel says nothing of the one that was asked for.
+func TestCollectOtherKernel(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ uname, arch, want string }{
+		{"6.1.0-50-cloud-amd64", "x86_64", ""},
+		{"", "", ""},
+		{"6.1.0-51-cloud-amd64", "x86_64", `the guest runs the kernel "6.1.0-50-cloud-amd64", not "6.1.0-51-cloud-amd64"`},
+		{"6.1.0-50-cloud-amd64", "arm64", `the guest runs a kernel of the architecture "x86_64", not "arm64"`},
+	} {
+		o := testObject("tool")
+		c := newCollector(&KernelRun{}, &guest.Plan{Loader: guest.Own}, testKernel, []*relocate.Object{o}, []int{0}, testPredictions(compat.OK, compat.OK, o))
+		c.uname, c.arch = tt.uname, tt.arch
+		run := collectedBy(c, poweredOff, bootedLine, `{"kind":"started","object":0}`, `{"kind":"object","object":0,"load":{"result":"ok"}}`, `{"kind":"done"}`)
+		if run.Error != tt.want || (run.Status == Failed) != (tt.want != "") {
+			t.Errorf("%s, %s: status %s, error %q", tt.uname, tt.arch, run.Status, run.Error)
 		}
 	}
 }
@@ -179,6 +207,11 @@ func TestAgreeWhy(t *testing.T) {
 		got  string
 	}{
 		{want, NoConfig, "null"},
+		{want, Hang, "null"},
+		{want, LoaderCrash, "null"},
+		{want, OutOfMemory, "null"},
+		{want, Permission, "null"},
+		{prediction{load: compat.Break}, Hang, "null"},
 		{want, Refused, "false"},
 		{want, ExternMissing, "false"},
 		{warned, Refused, "true"},
@@ -187,9 +220,15 @@ func TestAgreeWhy(t *testing.T) {
 		if got := word(agree(tt.want, LoadFail, AttachNone, tt.why)); got != tt.got {
 			t.Errorf("a load that fails of %s, findings %q: %s, want %s", tt.why, tt.want.codes, got, tt.got)
 		}
-		if got := word(agree(tt.want, LoadOK, AttachOK, "")); got != "true" {
-			t.Errorf("a load that works, findings %q: %s", tt.want.codes, got)
-		}
+	}
+	if got := word(agree(warned, LoadOK, AttachOK, "")); got != "true" {
+		t.Errorf("a load that works, with a warning: %s", got)
+	}
+	if got := word(agree(want, LoadOK, AttachFail, Hang)); got != "null" {
+		t.Errorf("an attach that hangs: %s", got)
+	}
+	if got := word(agree(prediction{load: compat.Break, attach: compat.OK}, LoadOK, AttachFail, Hang)); got != "false" {
+		t.Errorf("an attach that hangs behind a load that was predicted to fail: %s", got)
 	}
 }
 
@@ -231,11 +270,24 @@ func TestCollectHostile(t *testing.T) {
 		{"panic", []string{bootedLine, `{"kind":"started","object":0}`}, &vm.Outcome{Ended: vm.Panic, Detail: "Oops", Oops: []string{"BUG: \x1b[2J"}}, CutShort, 0,
 			"the kernel panicked: Oops; the last that was heard of it: begun tool"},
 		{"babble", slicesOf(`{"kind":"x"}`, 100), &vm.Outcome{}, CutShort, 0, "make no sense"},
-		{"no time", []string{bootedLine, `{"kind":"started","object":0}`, `{"kind":"program","object":0,"name":"p0","load":{"result":"hang","reason":"not tried: late"}}`, `{"kind":"done"}`},
-			poweredOff, CutShort, 0, "1 programs were not tried"},
+		{"no time", []string{bootedLine, `{"kind":"started","object":0}`, `{"kind":"program","object":0,"name":"p0","load":{"result":"not_tried","reason":"late"}}`, `{"kind":"done"}`},
+			poweredOff, CutShort, 0, "1 program not tried: late"},
+		{"an attach that was not tried", []string{bootedLine, `{"kind":"started","object":0}`,
+			`{"kind":"program","object":0,"name":"p0","load":{"result":"ok"},"attach":{"result":"not_tried"}}`}, poweredOff, CutShort, 0, "attach that was not tried"},
+		{"no whole", []string{bootedLine, `{"kind":"started","object":0}`, `{"kind":"program","object":0,"name":"p0","load":{"result":"ok"},"attach":{"result":"ok"}}`, `{"kind":"done"}`},
+			poweredOff, CutShort, 1, "nothing was heard of tool as a whole"},
+		{"a whole that was not tried", []string{bootedLine, `{"kind":"started","object":0}`, `{"kind":"object","object":0,"load":{"result":"not_tried","reason":"late"}}`,
+			`{"kind":"program","object":0,"name":"p0","load":{"result":"ok"},"attach":{"result":"ok"}}`, `{"kind":"done"}`}, poweredOff, CutShort, 1, "tool was not tried: late"},
+		{"a crash", []string{bootedLine, `{"kind":"started","object":0}`, `{"kind":"object","object":0,"load":{"result":"ok"}}`,
+			`{"kind":"program","object":0,"name":"p0","load":{"result":"crash","reason":"panic"}}`, `{"kind":"done"}`}, poweredOff, CutShort, 1, "the process that loads objects failed 1 time"},
+		{"nothing but done", []string{bootedLine, `{"kind":"done"}`}, poweredOff, CutShort, 0, "1 program not tried; nothing was heard of tool as a whole"},
+		{"failed twice", []string{bootedLine, `{"kind":"failed","object":-1,"error":"x"}`, `{"kind":"failed","object":-1,"error":"x"}`, `{"kind":"done"}`},
+			poweredOff, Failed, 0, "a second word of having failed"},
+		{"endless", append([]string{bootedLine, `{"kind":"started","object":0}`}, slicesOf(`{"kind":"program","object":0,"name":"p0","load":{"result":"not_tried"}}`, 100)[1:]...),
+			poweredOff, CutShort, 0, "make no sense"},
 		{"the guest failed", []string{bootedLine, `{"kind":"failed","object":-1,"error":"no port"}`, `{"kind":"done"}`}, poweredOff, Failed, 0, "the guest: no port"},
 		{"an object failed", []string{bootedLine, `{"kind":"started","object":0}`, `{"kind":"failed","object":0,"error":"damaged"}`, `{"kind":"done"}`},
-			poweredOff, CutShort, 0, "tool: damaged"},
+			poweredOff, CutShort, 0, "tool could not be worked on: damaged"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -310,6 +362,8 @@ func TestExitCode(t *testing.T) {
 		{"the whole needs a target", Report{Runs: []KernelRun{{Status: Booted, Programs: []Program{agree}, Objects: []Object{{Object: "o", Load: LoadFail, NeedsTarget: true}}}}}, 0},
 		{"the whole is other than predicted", Report{Runs: []KernelRun{{Status: Booted, Programs: []Program{agree}, Objects: []Object{{Object: "o", Load: LoadOK, Agrees: &no}}}}}, 1},
 		{"command", Report{Runs: []KernelRun{{Status: Booted, Command: &Command{Agrees: &yes}}}}, 0},
+		{"command that was not run", Report{Runs: []KernelRun{{Status: Booted, Command: &Command{Exit: -1}}}}, 3},
+		{"crash", Report{Runs: []KernelRun{{Status: CutShort, Programs: []Program{{Load: LoadFail, Autoload: true, Failure: Failure{Class: LoaderCrash}}}}}}, 3},
 		{"command fails", Report{Runs: []KernelRun{{Status: Booted, Command: &Command{Exit: 3, Agrees: &yes}}}}, 1},
 	} {
 		if got := tt.rep.ExitCode(); got != tt.want {
@@ -325,11 +379,17 @@ func TestCollectNotTheKernel(t *testing.T) {
 		name, load string
 		codes      []string
 		want       Counts
+
+		noConfig, noModules bool
 	}{
-		{"no configuration", `"stage":"relocation","errno":22,"reason":"the kernel's configuration can't be read: no file"`, nil, Counts{Programs: 1, Unknown: 1}},
-		{"another option", `"stage":"relocation","errno":22,"reason":"extern CONFIG_X: there is no such value"`, nil, Counts{Programs: 1, Disagree: 1, Breaks: 1}},
-		{"not opened, with a warning", `"stage":"open","errno":95,"reason":"legacy maps"`, []string{"CC010"}, Counts{Programs: 1, Agree: 1, Breaks: 1}},
-		{"not opened", `"stage":"open","errno":95,"reason":"legacy maps"`, nil, Counts{Programs: 1, Disagree: 1, Breaks: 1}},
+		{"no configuration", `"stage":"relocation","errno":22,"reason":"the kernel's configuration can't be read: no file"`, nil, Counts{Programs: 1, Unknown: 1}, true, false},
+		{"a configuration that is there", `"stage":"relocation","errno":22,"reason":"the kernel's configuration can't be read: no file"`, nil,
+			Counts{Programs: 1, Disagree: 1, Breaks: 1}, false, false},
+		{"target that may be in a module", `"stage":"relocation","errno":3,"reason":"no such function"`, nil, Counts{Programs: 1, Unknown: 1, Breaks: 1}, false, true},
+		{"target", `"stage":"relocation","errno":3,"reason":"no such function"`, nil, Counts{Programs: 1, Disagree: 1, Breaks: 1}, false, false},
+		{"another option", `"stage":"relocation","errno":22,"reason":"extern CONFIG_X: there is no such value"`, nil, Counts{Programs: 1, Disagree: 1, Breaks: 1}, true, false},
+		{"not opened, with a warning", `"stage":"open","errno":95,"reason":"legacy maps"`, []string{"CC010"}, Counts{Programs: 1, Agree: 1, Breaks: 1}, false, false},
+		{"not opened", `"stage":"open","errno":95,"reason":"legacy maps"`, nil, Counts{Programs: 1, Disagree: 1, Breaks: 1}, false, false},
 	} {
 		o := testObject("tool", "kprobe/vfs_read")
 		want := testPredictions(compat.OK, compat.OK, o)
@@ -337,7 +397,10 @@ func TestCollectNotTheKernel(t *testing.T) {
 		p.codes = tt.codes
 		want.objects[0].programs[0][testKernel] = p
 		failed := `"load":{"result":"fail",` + tt.load + `}}`
-		run := collected(t, nil, want, []*relocate.Object{o}, poweredOff, bootedLine, `{"kind":"started","object":0}`,
+		plan := &guest.Plan{Loader: guest.Own, Objects: []guest.Object{{}}}
+		c := newCollector(&KernelRun{Kernel: testKernel}, plan, testKernel, []*relocate.Object{o}, []int{0}, want)
+		c.noConfig, c.noModules = tt.noConfig, []bool{tt.noModules}
+		run := collectedBy(c, poweredOff, bootedLine, `{"kind":"started","object":0}`,
 			`{"kind":"object","object":0,`+failed, `{"kind":"program","object":0,"name":"p0",`+failed, `{"kind":"done"}`)
 		if got := run.Count(); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
@@ -357,7 +420,10 @@ func TestCollectCommand(t *testing.T) {
 		{compat.OK, `{"kind":"command","object":-1,"exit":0,"output":["fine"]}`, 0, "true"},
 		{compat.Warn, `{"kind":"command","object":-1,"exit":0}`, 0, "true"},
 		{compat.OK, `{"kind":"command","object":-1,"exit":1}`, 1, "false"},
-		{compat.OK, `{"kind":"command","object":-1,"exit":0,"error":"it was ended"}`, -1, "false"},
+		{compat.OK, `{"kind":"command","object":-1,"exit":0,"error":"it was ended"}`, -1, "null"},
+		{compat.OK, `{"kind":"command","object":-1,"exit":-1,"error":"it can't be started"}`, -1, "null"},
+		{compat.OK, `{"kind":"command","object":-1,"exit":127}`, 127, "null"},
+		{compat.Break, `{"kind":"command","object":-1,"exit":139}`, 139, "null"},
 		{compat.Break, `{"kind":"command","object":-1,"exit":1}`, 1, "true"},
 		{compat.Break, `{"kind":"command","object":-1,"exit":0}`, 0, "null"}, // it may have left the program out
 		{compat.Unknown, `{"kind":"command","object":-1,"exit":1}`, 1, "null"},
@@ -390,7 +456,7 @@ func FuzzCollect(f *testing.F) {
 			t.Fatalf("%d programs, %d objects, %d problems", len(run.Programs), len(run.Objects), len(run.Problems))
 		}
 		for _, p := range run.Programs {
-			if p.Breaks() != (p.Class != "" && p.Class != NoConfig) {
+			if p.Breaks() != (p.Class != "" && p.Class != NoConfig && p.Class != LoaderCrash) {
 				t.Fatalf("program %s breaks %v, class %q", p.Program, p.Breaks(), p.Class)
 			}
 		}

@@ -70,6 +70,28 @@ func (r *root) write(w io.Writer) error {
 	return nil
 }
 
+// size is about how large the archive is that write writes, in bytes: what its files have. One that is gone is told by write.
+func (r *root) size() int64 {
+	var n int64
+	add := func(path string) {
+		if st, err := os.Stat(path); path != "" && err == nil {
+			n += st.Size()
+		}
+	}
+	add(r.init)
+	add(r.config)
+	for _, o := range r.objects {
+		n += int64(len(o))
+	}
+	for _, m := range r.modules {
+		add(m.Path)
+	}
+	for _, f := range r.files {
+		add(f.Source)
+	}
+	return n
+}
+
 // objectPath is where object i is in a guest.
 func objectPath(i int, o *relocate.Object) string {
 	name := strings.Map(func(r rune) rune {

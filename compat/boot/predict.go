@@ -95,15 +95,15 @@ func (p *predictions) program(object, program int, kernel string) prediction {
 }
 
 // agree compares what was predicted with what was observed. It is false where a stage that the prediction decided came out
-// otherwise; else nil where a stage that was observed was left open, or where none was; else true. An attach that is
-// predicted as none decides nothing.
+// otherwise; else nil where a stage was left open, or was predicted and not observed, or where nothing decides; else true. An
+// attach that is predicted as none decides nothing, and neither does one of a program that is predicted not to load and does not.
 //
-// Two failures are not the kernel's. A configuration that is not in the guest says nothing of the kernel. And that libbpf does
-// not open an object was predicted, by a warning: other loaders take it.
+// Failures that no prediction is about (Class.unpredictable) are as if the stage was not observed. That libbpf does not open an
+// object was predicted, by a warning: other loaders take it.
 func agree(want prediction, gotLoad Load, gotAttach Attach, why Class) *bool {
 	if gotLoad == LoadFail {
 		switch {
-		case why == NoConfig:
+		case why.unpredictable():
 			return nil
 		case why == Refused && slices.Contains(want.codes, "CC010"):
 			yes := true
@@ -125,8 +125,12 @@ func agree(want prediction, gotLoad Load, gotAttach Attach, why Class) *bool {
 	if gotLoad == LoadOK || gotAttach != AttachNeedsTarget { // without its target a load says nothing
 		same = compare(want.load, gotLoad == LoadOK)
 	}
-	if same && (gotAttach == AttachOK || gotAttach == AttachFail) {
+	switch {
+	case !same || gotLoad == LoadFail:
+	case gotAttach == AttachOK, gotAttach == AttachFail && !why.unpredictable():
 		same = compare(want.attach, gotAttach == AttachOK)
+	default:
+		open = open || want.attach == compat.OK || want.attach == compat.Break || want.attach == compat.Unknown
 	}
 	if same && (open || !decided) {
 		return nil

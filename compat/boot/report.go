@@ -154,7 +154,7 @@ type Program struct {
 // Command is the user's own loader.
 type Command struct {
 	Args      []string      `json:"args"`
-	Exit      int           `json:"exit"` // status; 128 and the signal's number where one ended it; -1 where it could not be started
+	Exit      int           `json:"exit"` // status; 128 and the signal's number where one ended it; -1 where it could not be started, or has none
 	Output    []string      `json:"output,omitempty"`
 	Error     string        `json:"error,omitempty"`
 	Predicted compat.Status `json:"predicted"` // the worst verdict of the objects
@@ -170,14 +170,15 @@ type LeftOut struct {
 	Reason  string   `json:"reason"`
 }
 
-// Breaks tells whether the program failed, where user space was not asked for a target, nor the guest for what it lacks.
+// Breaks tells whether the program failed, where user space was not asked for a target, nor the guest for what it lacks, and
+// where it was the kernel that said so.
 func (p *Program) Breaks() bool {
-	return p.Load == LoadFail && p.Attach != AttachNeedsTarget && p.Class != NoConfig || p.Attach == AttachFail
+	return (p.Load == LoadFail && p.Attach != AttachNeedsTarget || p.Attach == AttachFail) && p.Class != NoConfig && p.Class != LoaderCrash
 }
 
 // breaks is Breaks for an object.
 func (o *Object) breaks() bool {
-	return o.Load == LoadFail && !o.NeedsTarget && o.Class != NoConfig || o.Attach == AttachFail
+	return (o.Load == LoadFail && !o.NeedsTarget || o.Attach == AttachFail) && o.Class != NoConfig && o.Class != LoaderCrash
 }
 
 // Counts are the programs of a run, or of several, by what came out: each is in one of Agree, Disagree, Unknown and
@@ -228,63 +229,76 @@ func (r *KernelRun) Count() Counts {
 	if x := r.Command; x != nil {
 		c.Programs++
 		c.agreement(x.Agrees, false)
-		if x.Exit != 0 {
+		if x.Exit > 0 {
 			c.Breaks++
 		}
 	}
-	type object struct{ file, name string }
-	type told struct{ disagrees, breaks bool }
-	by := make(map[object]*told) // what the programs of an object tell
 	for i := range r.Programs {
 		p := &r.Programs[i]
-		x := by[object{p.File, p.Object}]
-		if x == nil {
-			x = new(told)
-			by[object{p.File, p.Object}] = x
-		}
 		c.Programs++
 		c.agreement(p.Agrees, p.Attach == AttachNeedsTarget)
-		if wrong(p.Agrees) {
-			x.disagrees = true
-		}
 		if p.Breaks() && p.Autoload {
 			c.Breaks++
-			x.breaks = true
 		}
 	}
+	by := r.told()
 	for i := range r.Objects {
 		o := &r.Objects[i]
-		switch x := by[object{o.File, o.Object}]; {
-		case x == nil:
+		x, shown := by[objectRef{o.File, o.Object}]
+		if !shown {
 			c.Programs++
 			c.agreement(o.Agrees, o.NeedsTarget)
 			if o.breaks() {
 				c.Breaks++
 			}
-		default:
-			if wrong(o.Agrees) && !x.disagrees {
-				c.ObjectsDisagree++
-			}
-			if o.breaks() && !x.breaks {
-				c.ObjectsBreak++
-			}
+			continue
+		}
+		if wrong(o.Agrees) && !x.disagrees {
+			c.ObjectsDisagree++
+		}
+		if o.breaks() && !x.breaks {
+			c.ObjectsBreak++
 		}
 	}
 	return c
+}
+
+// objectRef names an object.
+type objectRef struct{ file, object string }
+
+// told is what the programs of an object tell: that one is other than predicted, or breaks.
+type told struct{ disagrees, breaks bool }
+
+// told are the objects of which there are programs.
+func (r *KernelRun) told() map[objectRef]told {
+	by := make(map[objectRef]told)
+	for i := range r.Programs {
+		p := &r.Programs[i]
+		x := by[objectRef{p.File, p.Object}]
+		x.disagrees = x.disagrees || wrong(p.Agrees)
+		x.breaks = x.breaks || p.Breaks() && p.Autoload
+		by[objectRef{p.File, p.Object}] = x
+	}
+	return by
+}
+
+// byItself tells whether an object as a whole counts beside its programs, or instead of them.
+func (o *Object) byItself(x told) bool {
+	return wrong(o.Agrees) && !x.disagrees || o.breaks() && !x.breaks
 }
 
 // wrong tells a prediction that came out otherwise.
 func wrong(agrees *bool) bool { return agrees != nil && !*agrees }
 
 // ExitCode of a run of boots: 2 an input could not be read, 1 a prediction was wrong or something breaks, 3 a kernel was
-// not booted or was cut short, or there was none, 0 all is as predicted and nothing breaks; of several the first in this
+// not booted or was cut short, or there was none, or the command could not be run, 0 all is as predicted and nothing breaks; of several the first in this
 // order, which is that of compat.Report.ExitCode.
 func (r *Report) ExitCode() int {
 	var c Counts
 	undone := len(r.Runs) == 0
 	for i := range r.Runs {
 		c.Add(r.Runs[i].Count())
-		undone = undone || r.Runs[i].Status != Booted
+		undone = undone || r.Runs[i].Status != Booted || r.Runs[i].Command != nil && r.Runs[i].Command.Exit < 0
 	}
 	switch {
 	case len(r.Errors) > 0:

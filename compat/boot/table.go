@@ -147,10 +147,10 @@ func (p *printer) groups() []*group {
 				agrees: agreement(x.Agrees), autoload: x.Autoload}
 			add(o, run.Kernel, observedText(x.Load, x.Attach, errno, reason, x.Class, x.Rule), x.ExpectedReason, x.Log)
 		}
-		counted := run.wholes()
+		by := run.told()
 		for j := range run.Objects {
 			x := &run.Objects[j]
-			if !counted[j] {
+			if !x.byItself(by[objectRef{x.File, x.Object}]) {
 				continue
 			}
 			attach, errno, reason := cmp.Or(x.Attach, AttachNone), x.Errno, x.Reason
@@ -161,7 +161,7 @@ func (p *printer) groups() []*group {
 				predicted: predicted(x.PredictedLoad, compat.None), agrees: agreement(x.Agrees), autoload: true}
 			add(o, run.Kernel, observedText(x.Load, attach, errno, reason, x.Class, x.Rule), "", x.Log)
 		}
-		if x := run.Command; x != nil && (x.Exit != 0 || wrong(x.Agrees)) {
+		if x := run.Command; x != nil && x.Exit > 0 {
 			o := outcome{object: strings.Join(x.Args, " "), load: LoadFail, errno: x.Exit, predicted: "verdict of the objects: " + string(x.Predicted), agrees: agreement(x.Agrees), autoload: true}
 			add(o, run.Kernel, commandText(x), "", x.Output)
 		}
@@ -171,27 +171,6 @@ func (p *printer) groups() []*group {
 			cmp.Compare(place[[3]string{a.file, a.object, a.program}], place[[3]string{b.file, b.object, b.program}]))
 	})
 	return list
-}
-
-// wholes tells which objects count by themselves, as Count does: by their indexes.
-func (r *KernelRun) wholes() map[int]bool {
-	type told struct{ disagrees, breaks bool }
-	type object struct{ file, name string }
-	by := make(map[object]told)
-	for i := range r.Programs {
-		p := &r.Programs[i]
-		x := by[object{p.File, p.Object}]
-		x.disagrees = x.disagrees || wrong(p.Agrees)
-		x.breaks = x.breaks || p.Breaks() && p.Autoload
-		by[object{p.File, p.Object}] = x
-	}
-	out := make(map[int]bool)
-	for i := range r.Objects {
-		o := &r.Objects[i]
-		x := by[object{o.File, o.Object}]
-		out[i] = wrong(o.Agrees) && !x.disagrees || o.breaks() && !x.breaks
-	}
-	return out
 }
 
 // predicted is a prediction in words.
@@ -513,8 +492,12 @@ func (p *printer) summary() {
 		if run.Status != Failed && !slices.Contains(ways, run.Accel) {
 			ways = append(ways, run.Accel)
 		}
-		if run.AccelReason != "" && !slices.Contains(why, run.AccelReason) {
-			why = append(why, run.AccelReason)
+		reason := run.AccelReason
+		if !p.opt.Verbose {
+			reason = clause(reason)
+		}
+		if reason != "" && !slices.Contains(why, reason) {
+			why = append(why, reason)
 		}
 	}
 	text := page.Count(status[Booted], "kernel") + " booted"
@@ -543,6 +526,15 @@ func (p *printer) summary() {
 	}
 }
 
+// clause is the beginning of a reason: what QEMU says of itself stands behind a colon or a semicolon, and may be long.
+func clause(reason string) string {
+	reason = strings.Replace(reason, "signal: ", "signal ", 1) // as package os/exec has the end of a process
+	for _, end := range []string{": ", "; "} {
+		reason, _, _ = strings.Cut(reason, end)
+	}
+	return reason
+}
+
 // Findings are what makes the exit code of the report, a sentence each: kernels that were not booted, predictions that were
 // wrong, programs that break.
 func (r *Report) Findings() []string {
@@ -561,6 +553,19 @@ func (r *Report) Findings() []string {
 		out = append(out, "no kernel was booted")
 	case len(undone) > 0:
 		out = append(out, page.Count(len(undone), "kernel")+" could not be booted, or not to the end: "+p.ranges.Of(undone))
+	}
+	unrun := make(map[string][]string) // kernels by why the command was not run
+	var reasons []string
+	for i := range r.Runs {
+		if x := r.Runs[i].Command; x != nil && x.Exit < 0 {
+			if unrun[x.Error] == nil {
+				reasons = append(reasons, x.Error)
+			}
+			unrun[x.Error] = append(unrun[x.Error], r.Runs[i].Kernel)
+		}
+	}
+	for _, why := range reasons {
+		out = append(out, "the command was not run to its end on "+p.ranges.Of(unrun[why])+": "+why)
 	}
 	list := p.groups()
 	if n := c.Wrong(); n > 0 {

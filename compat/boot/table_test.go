@@ -132,3 +132,17 @@ func TestTableEmpty(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", r.ExitCode(), got)
 	}
 }
+
+func TestClause(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]string{
+		"":                  "",
+		"TCG was asked for": "TCG was asked for",
+		"there is no /dev/kvm: the processor's virtualisation is off":                                       "there is no /dev/kvm",
+		"/dev/kvm opens, but the probe's guest ended with signal: aborted: qemu-system-x86_64: error; more": "/dev/kvm opens, but the probe's guest ended with signal aborted",
+	} {
+		if got := clause(reason); got != want {
+			t.Errorf("%q: %q, want %q", reason, got, want)
+		}
+	}
+}

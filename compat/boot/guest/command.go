@@ -27,7 +27,7 @@ func runCommand(plan *Plan, run runner, send func(Message)) {
 	t := time.Now()
 	r, err := run(ctx, plan.Command)
 	if err != nil {
-		send(Message{Kind: Failed, Object: -1, Err: err.Error()})
+		send(Message{Kind: Ran, Object: -1, Exit: -1, Err: "it can't be started: " + err.Error()})
 		return
 	}
 	m := Message{Kind: Ran, Object: -1, Exit: r.exit, Millis: time.Since(t).Milliseconds()}

@@ -255,15 +255,6 @@ func about() *Boot {
 	if unix.Uname(&u) == nil {
 		b.Uname, b.Arch = unix.ByteSliceToString(u.Release[:]), arch(unix.ByteSliceToString(u.Machine[:]))
 	}
-	if v, err := os.ReadFile("/proc/version"); err == nil {
-		b.Version = strings.TrimSpace(string(v))
-	}
-	_, err := os.Stat("/sys/kernel/btf/vmlinux")
-	b.BTF = err == nil
-	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) == nil {
-		b.Uptime = t.Nano() / 1e6
-	}
 	return b
 }
 

@@ -56,7 +56,7 @@ const (
 	Started Kind = "started" // work on an object begins: Object
 	Whole   Kind = "object"  // the object with all its autoload programs: Object, Load, Notes
 	Program Kind = "program" // one program alone: Object, Name, Load, Attach, Notes
-	Ran     Kind = "command" // the command ended: Exit, Output
+	Ran     Kind = "command" // the command ended: Exit, Output; or could not be started: Exit -1, Err
 	Failed  Kind = "failed"  // the guest could not do its work, or not that of an object: Object (-1 for all), Err
 	Done    Kind = "done"
 )
@@ -79,11 +79,8 @@ type Message struct {
 
 // Boot describes the kernel that a guest runs.
 type Boot struct {
-	Uname   string `json:"uname"`   // uname -r
-	Version string `json:"version"` // /proc/version
-	Arch    string `json:"arch"`    // in BTFHub's names
-	BTF     bool   `json:"btf"`     // /sys/kernel/btf/vmlinux is there
-	Uptime  int64  `json:"uptime_ms"`
+	Uname string `json:"uname"` // uname -r
+	Arch  string `json:"arch"`  // in BTFHub's names
 }
 
 // Result is what became of a load or an attach.
@@ -96,6 +93,8 @@ const (
 	None        Result = "none"         // attach: the section does not say to what, and the kernel is not asked
 	NeedsTarget Result = "needs_target" // only user space knows the target
 	Hang        Result = "hang"         // it was not done within the time it was given
+	Crash       Result = "crash"        // the process that loads objects ended, or could not do its work: no answer of the kernel
+	NotTried    Result = "not_tried"    // load: nothing was asked of the kernel, for want of time or of a process
 )
 
 // Outcome is what became of a load or an attach, and why.

@@ -23,7 +23,7 @@ type worker interface {
 const (
 	maxStuck      = 4       // workers that could not be killed, before the guest gives up
 	maxAnswer     = 1 << 20 // bytes
-	hangForObject = "not tried: the time for the object was over"
+	hangForObject = "the time for the object was over"
 )
 
 // supervisor has the objects of a plan worked on, and tells what became of them.
@@ -192,13 +192,18 @@ func (s *supervisor) object(i int) error {
 	for _, name := range programs {
 		m := Message{Kind: Program, Object: i, Name: name}
 		t := s.now()
-		if rest := left(); rest <= 0 {
-			m.Load = &Outcome{Result: Hang, Reason: hangForObject}
-		} else {
+		over := left() <= 0
+		if !over {
 			j.Program = name
-			a, err := s.ask(j, min(rest, s.plan.ProgramTimeout))
+			given := min(left(), s.plan.ProgramTimeout)
+			a, err := s.ask(j, given)
+			// A program that only got what the others left over does not hang for want of more.
+			over = errors.Is(err, errHang) && given < s.plan.ProgramTimeout
 			a = settle(a, err)
 			m.Load, m.Attach, m.Notes = a.Load, a.Attach, a.Notes
+		}
+		if over {
+			m.Load, m.Attach, m.Notes = &Outcome{Result: NotTried, Reason: hangForObject}, nil, nil
 		}
 		m.Millis = ms(t)
 		s.send(m)
@@ -207,13 +212,15 @@ func (s *supervisor) object(i int) error {
 }
 
 // settle puts an answer that is not complete, and the reason, into outcomes. A crash or a hang belongs to the step that
-// was under way.
+// was under way; where no process is left to ask nothing was tried.
 func settle(a answer, err error) answer {
 	if err == nil && a.Err == "" {
 		return a
 	}
-	o := &Outcome{Result: Fail, Reason: a.Err}
+	o := &Outcome{Result: Crash, Reason: a.Err}
 	switch {
+	case errors.Is(err, errStuck):
+		return answer{Load: &Outcome{Result: NotTried, Reason: err.Error()}}
 	case errors.Is(err, errHang):
 		o = &Outcome{Result: Hang, Reason: err.Error()}
 	case err != nil:
