@@ -193,6 +193,7 @@ func runBoot(cmd *cobra.Command, args []string, o bootOptions) error {
 	if err != nil {
 		return err
 	}
+	defer finder.Close()
 	opt.Finder, opt.Progress = finder, show.kernel
 	v := vm.Options{Binary: o.qemu, CacheDir: o.cache}
 	if o.accel != "auto" {
@@ -392,6 +393,9 @@ func splitWords(s string) ([]string, error) {
 func (o *bootOptions) logDir() (string, error) {
 	if o.logs != "" {
 		return o.logs, nil
+	}
+	if o.cache != "" {
+		return filepath.Join(o.cache, "boot"), nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
