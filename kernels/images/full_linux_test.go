@@ -79,7 +79,10 @@ func TestFullDiskConfig(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	_, err := w.finder(t, nil).Find(t.Context(), k, nil)
+	files, err := w.finder(t, nil).Find(t.Context(), k, nil)
+	if err == nil {
+		files.Close()
+	}
 	wantErr(t, err, "no space left on device")
 }
 
