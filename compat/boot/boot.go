@@ -338,7 +338,8 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch cha
 		r.objects = append(r.objects, b.bytes[i])
 	}
 	c := newCollector(run, r.plan, k.ID, objs, index, b.want)
-	c.logLines, c.uname, c.arch, c.noConfig = b.opt.LogLines, files.Uname, files.Arch, files.Config == ""
+	c.logLines, c.uname, c.noConfig = b.opt.LogLines, files.Uname, files.Config == ""
+	c.arch, _ = kernels.Arch(files.Arch) // as the guest names it
 	for _, f := range files.Modules {
 		c.soft = append(c.soft, f.Soft)
 	}
