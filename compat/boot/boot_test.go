@@ -23,6 +23,7 @@ import (
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/kernels/images"
 	"github.com/corecheck/corecheck/relocate"
+	"github.com/corecheck/corecheck/relocate/load"
 )
 
 // fakeFinder has the same files for all kernels.
@@ -604,5 +605,60 @@ func TestRunTooLarge(t *testing.T) {
 	_, err := Run(context.Background(), []*relocate.Object{{Name: "a", Size: maxObjects + 1}}, nil, Options{})
 	if err == nil || !strings.Contains(err.Error(), "together") || hintOf(err) == "" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Where no module could be had it is said, and what may be in one decides nothing for the objects that want one.
+func TestRunNoModules(t *testing.T) {
+	w := newWorld(t, twoKernels[1:]...)
+	w.finder.files.Modules, w.finder.files.NoModules = nil, errors.New("there is no folder of them")
+	w.opt.Modules = nil
+	w.opt.Machines = fakeMachines{run: func(_ context.Context, _ vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
+		err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: twoKernels[1], Arch: "x86_64"}})
+		missing := &guest.Outcome{Result: guest.Fail, Stage: load.StageReloc, Errno: eSRCH, Reason: "no such function"}
+		for i := range plan.Objects {
+			err = errors.Join(err, say(line, guest.Message{Kind: guest.Started, Object: i}, guest.Message{Kind: guest.Whole, Object: i, Load: missing}))
+			for _, p := range w.objs[i].Programs {
+				err = errors.Join(err, say(line, guest.Message{Kind: guest.Program, Object: i, Name: p.Name, Load: missing}))
+			}
+		}
+		return &vm.Outcome{Ended: vm.PowerOff}, errors.Join(err, say(line, guest.Message{Kind: guest.Done}))
+	}}
+	rep, err := Run(context.Background(), w.objs, w.kernels, w.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &rep.Runs[0]
+	if len(run.Problems) != 1 || !strings.Contains(run.Problems[0], "no module could be looked for: there is no folder of them") {
+		t.Errorf("problems %q", run.Problems)
+	}
+	wrongOf := make(map[string]int)
+	for _, p := range run.Programs {
+		if wrong(p.Agrees) {
+			wrongOf[p.Object]++
+		}
+	}
+	if wrongOf["function_missing"] != 0 || wrongOf["helper_missing"] == 0 { // the first names nf_tables, the second no module
+		t.Errorf("wrong predictions by object: %v", wrongOf)
+	}
+}
+
+// Nonsense is no progress.
+func TestRunProgress(t *testing.T) {
+	w := newWorld(t, twoKernels[1:]...)
+	w.opt.Machines = fakeMachines{run: func(_ context.Context, _ vm.Machine, _ *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
+		err := say(line, guest.Message{Kind: guest.Booted, Boot: &guest.Boot{Uname: twoKernels[1], Arch: "x86_64"}})
+		for range maxProblems - 1 {
+			err = errors.Join(err, line([]byte("{")))
+		}
+		return &vm.Outcome{Ended: vm.PowerOff}, err
+	}}
+	events := make(map[Phase]int)
+	w.opt.Progress = func(e Event) { events[e.Phase]++ }
+	if _, err := Run(context.Background(), w.objs, w.kernels, w.opt); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[Phase]int{Waiting: 1, Booting: 1, Testing: 1, Ended: 1}; !reflect.DeepEqual(events, want) {
+		t.Errorf("events %v, want %v", events, want)
 	}
 }
