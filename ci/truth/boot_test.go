@@ -56,12 +56,6 @@ func bootCommand(program, kernel string, args ...string) *exec.Cmd {
 	return exec.Command(program, append([]string{"boot", demoObject, "--no-archive", "--kernels", "id:" + kernel}, args...)...)
 }
 
-// notFetched tells that a kernel's package can't be had on this machine, from what corecheck says.
-func notFetched(text string) bool {
-	text = strings.Join(strings.Fields(text), " ")
-	return strings.Contains(text, "can't be had") || strings.Contains(text, "apt's configuration has no source")
-}
-
 // The demo, as a user sees it: the table for people, and the JSON that says the same.
 func TestBootDemo(t *testing.T) {
 	program, kernel := corecheck(t)

@@ -289,10 +289,10 @@ func twins(r rule) string {
 	if r.twinPredicted == 0 {
 		return ""
 	}
-	if r.twin == r.twinPredicted {
-		return fmt.Sprintf("on all %d", r.twin)
+	if len(r.twin) == r.twinPredicted {
+		return fmt.Sprintf("on all %d", len(r.twin))
 	}
-	return fmt.Sprintf("**on %d of %d**", r.twin, r.twinPredicted)
+	return fmt.Sprintf("**on %d of %d**", len(r.twin), r.twinPredicted)
 }
 
 func (t *table) leftOut(p printf) {

@@ -19,14 +19,31 @@ type known struct {
 	Disagreements []disagreement `json:"disagreements"`
 	// Witnesses are the kernels on which a rule's witness failed for the reason of that rule.
 	Witnesses []witnessed `json:"witnesses"`
+	// Twins are the kernels on which all twins of a rule worked.
+	Twins []witnessed `json:"twins"`
+	// Counts are by kernel and object, so that nothing that agreed can become unknown, or vanish, without being seen.
+	Counts []counted `json:"counts"`
+}
+
+// counted is what came out of the programs of one object, on kernels on which it was the same.
+type counted struct {
+	Object      string   `json:"object"`   // its label
+	Programs    int      `json:"programs"` // that were observed
+	Agree       int      `json:"agree"`
+	Unknown     int      `json:"unknown"`
+	NeedsTarget int      `json:"needs_target"`
+	LeftOut     bool     `json:"left_out,omitempty"` // it is for other kernels
+	Kernels     []string `json:"kernels"`
 }
 
 // disagreement is a wrong prediction of one stage.
 type disagreement struct {
-	Object  string   `json:"object"`            // its label
-	Program string   `json:"program,omitempty"` // "": the object as a whole
-	Stage   string   `json:"stage"`             // load or attach
-	Kernels []string `json:"kernels"`
+	Object  string `json:"object"`            // its label
+	Program string `json:"program,omitempty"` // "": the object as a whole
+	Stage   string `json:"stage"`             // load or attach
+	// Predicted is what came out otherwise: a prediction that turns from wrong to wrong the other way is another defect.
+	Predicted string   `json:"predicted"`
+	Kernels   []string `json:"kernels"`
 }
 
 // witnessed says where a rule was seen at work.
@@ -63,7 +80,9 @@ func (k *known) encode() []byte {
 	b.WriteString("{\n")
 	list("kernels", len(k.Kernels), func(i int) any { return k.Kernels[i] }, false)
 	list("disagreements", len(k.Disagreements), func(i int) any { return k.Disagreements[i] }, false)
-	list("witnesses", len(k.Witnesses), func(i int) any { return k.Witnesses[i] }, true)
+	list("witnesses", len(k.Witnesses), func(i int) any { return k.Witnesses[i] }, false)
+	list("twins", len(k.Twins), func(i int) any { return k.Twins[i] }, false)
+	list("counts", len(k.Counts), func(i int) any { return k.Counts[i] }, true)
 	b.WriteString("}\n")
 	return b.Bytes()
 }
@@ -93,10 +112,20 @@ func (k *known) facts(on []string) map[string]bool {
 		}
 	}
 	for _, d := range k.Disagreements {
-		add(d.Kernels, "disagreement: "+cmp.Or(d.Program, "the whole")+" of "+d.Object+", "+d.Stage)
+		add(d.Kernels, "disagreement: "+cmp.Or(d.Program, "the whole")+" of "+d.Object+", "+d.Stage+" predicted as "+d.Predicted)
 	}
 	for _, w := range k.Witnesses {
 		add(w.Kernels, "witness of "+w.Rule)
+	}
+	for _, w := range k.Twins {
+		add(w.Kernels, "twin of "+w.Rule+" that works")
+	}
+	for _, c := range k.Counts {
+		text := fmt.Sprintf("count: %s with %d programs, %d as predicted, %d unknown, %d in need of a target", c.Object, c.Programs, c.Agree, c.Unknown, c.NeedsTarget)
+		if c.LeftOut {
+			text = "count: " + c.Object + " left out"
+		}
+		add(c.Kernels, text)
 	}
 	return out
 }
@@ -129,7 +158,11 @@ func (k *known) differences(now *known) []string {
 // sortKnown puts lists into an order that does not depend on where they come from.
 func sortKnown(k *known) {
 	slices.SortFunc(k.Disagreements, func(a, b disagreement) int {
-		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Program, b.Program), strings.Compare(a.Stage, b.Stage))
+		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Program, b.Program), strings.Compare(a.Stage, b.Stage),
+			strings.Compare(a.Predicted, b.Predicted))
 	})
-	slices.SortFunc(k.Witnesses, func(a, b witnessed) int { return strings.Compare(a.Rule, b.Rule) })
+	for _, list := range [][]witnessed{k.Witnesses, k.Twins} {
+		slices.SortFunc(list, func(a, b witnessed) int { return strings.Compare(a.Rule, b.Rule) })
+	}
+	slices.SortStableFunc(k.Counts, func(a, b counted) int { return strings.Compare(a.Object, b.Object) })
 }

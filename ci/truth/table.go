@@ -53,10 +53,11 @@ type rule struct {
 	broken, failed, same int // predicted to break; of these failed; and failed for the reason of this rule
 	open, openFailed     int // left open; of these failed
 
-	fixtures            bool
-	witness             []string // kernels on which a witness failed for the reason of this rule
-	otherwise           []string // and those on which one failed for another
-	twin, twinPredicted int      // kernels on which all twins worked, of those on which all were predicted to
+	fixtures      bool
+	witness       []string // kernels on which a witness failed for the reason of this rule
+	otherwise     []string // and those on which one failed for another
+	twin          []string // kernels on which all twins worked
+	twinPredicted int      // and those on which all were predicted to
 }
 
 // open counts programs on kernels of which the prediction decided nothing, by the reason of the worst finding.
@@ -295,7 +296,7 @@ func (t *table) countRules() {
 			if twins > 0 {
 				x.twinPredicted++
 				if twins == twinsFine {
-					x.twin++
+					x.twin = append(x.twin, run.Kernel)
 				}
 			}
 		}
@@ -320,12 +321,12 @@ func (t *table) known() *known {
 		if len(ids) == 0 {
 			continue
 		}
-		key := w.object + "\x00" + w.program + "\x00" + w.stage
+		key := w.object + "\x00" + w.program + "\x00" + w.stage + "\x00" + w.predicted
 		i, ok := byKey[key]
 		if !ok {
 			i = len(k.Disagreements)
 			byKey[key] = i
-			k.Disagreements = append(k.Disagreements, disagreement{Object: w.object, Program: w.program, Stage: w.stage})
+			k.Disagreements = append(k.Disagreements, disagreement{Object: w.object, Program: w.program, Stage: w.stage, Predicted: w.predicted})
 		}
 		k.Disagreements[i].Kernels = append(k.Disagreements[i].Kernels, ids...)
 	}
@@ -336,9 +337,71 @@ func (t *table) known() *known {
 		if ids := whole(r.witness); len(ids) > 0 {
 			k.Witnesses = append(k.Witnesses, witnessed{r.Code, ids})
 		}
+		if ids := whole(r.twin); len(ids) > 0 {
+			k.Twins = append(k.Twins, witnessed{r.Code, ids})
+		}
 	}
+	k.Counts = t.counts(k.Kernels)
 	sortKnown(k)
 	return k
+}
+
+// counts counts the programs of each object, on kernels that did all that was asked for.
+func (t *table) counts(on []string) []counted {
+	var out []counted
+	type object struct{ file, name string }
+	index := make(map[string]int) // in out, by all but the kernels
+	add := func(o object, c counted, kernel string) {
+		c.Object = t.corpus.label(o.file, o.name)
+		key := fmt.Sprintf("%+v", c)
+		i, ok := index[key]
+		if !ok {
+			i = len(out)
+			index[key] = i
+			out = append(out, c)
+		}
+		out[i].Kernels = append(out[i].Kernels, kernel)
+	}
+	for i := range t.rep.Runs {
+		r := &t.rep.Runs[i]
+		if !slices.Contains(on, r.Kernel) {
+			continue
+		}
+		by := make(map[object]counted)
+		var order []object
+		for j := range r.Objects { // one without programs counts, too
+			o := object{r.Objects[j].File, r.Objects[j].Object}
+			by[o] = counted{}
+			order = append(order, o)
+		}
+		for j := range r.Programs {
+			p := &r.Programs[j]
+			o := object{p.File, p.Object}
+			c, ok := by[o]
+			if !ok {
+				order = append(order, o)
+			}
+			c.Programs++
+			switch {
+			case p.Agrees != nil && *p.Agrees:
+				c.Agree++
+			case p.Agrees == nil && p.Attach == boot.AttachNeedsTarget:
+				c.NeedsTarget++
+			case p.Agrees == nil:
+				c.Unknown++
+			}
+			by[o] = c
+		}
+		for _, o := range order {
+			add(o, by[o], r.Kernel)
+		}
+		for _, l := range t.rep.LeftOut {
+			if slices.Contains(l.Kernels, r.Kernel) {
+				add(object{l.File, l.Object}, counted{LeftOut: true}, r.Kernel)
+			}
+		}
+	}
+	return out
 }
 
 // order sorts kernels as the report does.
@@ -346,20 +409,53 @@ func (t *table) order(ids []string) {
 	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(slices.Index(t.ids, a), slices.Index(t.ids, b)) })
 }
 
-// unusable says why the report does not tell what it should.
-func (t *table) unusable() []string {
+// gone tells a kernel that can't be booted because the distribution has deleted its package: suites keep the newest
+// version only. Nothing is said of it then, and the summary shows it.
+func (t *table) gone(r *boot.KernelRun) bool {
+	return r.Status == boot.Failed && r.QEMU != "" && r.BootMillis == 0 && notFetched(r.Error)
+}
+
+// notFetched tells that a kernel's package can't be had on this machine, from what corecheck says.
+func notFetched(text string) bool {
+	text = strings.Join(strings.Fields(text), " ")
+	return strings.Contains(text, "can't be had") || strings.Contains(text, "apt's configuration has no source")
+}
+
+// unusable says why the report does not tell what it should: of the kernels that were to be booted, and all files.
+func (t *table) unusable(chosen []*kernels.Kernel) []string {
 	var out []string
+	for _, k := range chosen {
+		if !slices.Contains(t.ids, k.ID) {
+			out = append(out, k.ID+": was to be booted, and the report has nothing of it")
+		}
+	}
+	for _, id := range t.ids {
+		if !slices.ContainsFunc(chosen, func(k *kernels.Kernel) bool { return k.ID == id }) {
+			out = append(out, id+": was not to be booted")
+		}
+	}
 	for _, e := range t.rep.Errors {
 		out = append(out, e.Message)
 	}
-	if len(t.rep.Runs) == 0 {
-		out = append(out, "no kernel was booted")
-	}
+	booted := 0
 	for i := range t.rep.Runs {
 		r := &t.rep.Runs[i]
 		if r.Status != boot.Booted {
-			out = append(out, fmt.Sprintf("%s: %s: %s", r.Kernel, strings.ReplaceAll(string(r.Status), "_", " "), r.Error))
+			if !t.gone(r) {
+				out = append(out, fmt.Sprintf("%s: %s: %s", r.Kernel, strings.ReplaceAll(string(r.Status), "_", " "), r.Error))
+			}
+			continue
 		}
+		booted++
+		for _, f := range t.corpus.files {
+			if !slices.ContainsFunc(r.Objects, func(o boot.Object) bool { return o.File == f }) &&
+				!slices.ContainsFunc(t.rep.LeftOut, func(l boot.LeftOut) bool { return l.File == f && slices.Contains(l.Kernels, r.Kernel) }) {
+				out = append(out, fmt.Sprintf("%s: nothing is said of %s", r.Kernel, t.corpus.label(f, "")))
+			}
+		}
+	}
+	if 2*booted <= len(chosen) {
+		out = append(out, fmt.Sprintf("%d of %d kernels were booted: too few to say anything; newer ones come with `make kernels NEWEST=1`", booted, len(chosen)))
 	}
 	return out
 }
@@ -371,6 +467,9 @@ func (t *table) summary(w io.Writer) {
 		c := r.Count()
 		fmt.Fprintf(w, "%-45s %-9s booted in %4.1f s, took %5.1f s: %d programs, %d agree, %d disagree, %d unknown, %d need a target\n", r.Kernel, r.Status,
 			float64(r.BootMillis)/1000, float64(r.Millis)/1000, c.Programs, c.Agree, c.Disagree, c.Unknown, c.NeedsTarget)
+		if r.Status != boot.Booted {
+			fmt.Fprintf(w, "    %s\n", r.Error)
+		}
 		for _, problem := range r.Problems {
 			fmt.Fprintf(w, "    %s\n", problem)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -286,8 +287,30 @@ func TestDocument(t *testing.T) {
 	x.demo(&demo)
 	golden(t, "demo.golden", demo.Bytes())
 	golden(t, "known.golden", x.known().encode())
-	if got := x.unusable(); len(got) != 2 {
-		t.Errorf("%d kernels did not do all: %q, want 2", len(got), got)
+	var chosen []*kernels.Kernel
+	for _, k := range x.rep.Kernels {
+		chosen = append(chosen, &kernels.Kernel{ID: k.ID})
+	}
+	if got := x.unusable(chosen); len(got) != 3 {
+		t.Errorf("%q, want two kernels that did not do all, and that one of three is too few", got)
+	}
+	last := &x.rep.Runs[2]
+	last.QEMU, last.Error = "7.2.22", "package linux-image-6.12.107+deb13-cloud-arm64 6.12.107-1 can't be had: it is in no suite"
+	if got := x.unusable(chosen); len(got) != 2 {
+		t.Errorf("%q, want nothing of a kernel that Debian has no more", got)
+	}
+	x.corpus.files = append(x.corpus.files, "testdata/rules/vanished.bpf.o")
+	chosen = append(chosen[1:], &kernels.Kernel{ID: "debian/13/x86_64/6.18.15+deb13-cloud-amd64"})
+	want := []string{
+		"debian/13/x86_64/6.18.15+deb13-cloud-amd64: was to be booted, and the report has nothing of it",
+		"debian/11/x86_64/5.10.0-46-cloud-amd64: was not to be booted",
+		"debian/11/x86_64/5.10.0-46-cloud-amd64: nothing is said of rules/vanished",
+	}
+	got := x.unusable(chosen)
+	for _, text := range want {
+		if !slices.Contains(got, text) {
+			t.Errorf("no word of %q: %q", text, got)
+		}
 	}
 }
 
@@ -314,13 +337,19 @@ func TestKnown(t *testing.T) {
 	}
 
 	// A texts' change is none; new, gone, and other kernels are.
-	old := &known{Kernels: []string{"a", "b"}, Disagreements: []disagreement{{"tools/x", "p", "load", []string{"a", "b"}}, {"tools/x", "", "load", []string{"b"}}},
-		Witnesses: []witnessed{{"CC001", []string{"a"}}}}
-	now := &known{Kernels: []string{"a", "c"}, Disagreements: []disagreement{{"tools/x", "p", "attach", []string{"a"}}, {"tools/x", "p", "load", []string{"c"}}}}
+	old := &known{Kernels: []string{"a", "b"}, Disagreements: []disagreement{{"tools/x", "p", "load", "ok", []string{"a", "b"}}, {"tools/x", "", "load", "ok", []string{"b"}}},
+		Witnesses: []witnessed{{"CC001", []string{"a"}}}, Twins: []witnessed{{"CC001", []string{"a", "b"}}},
+		Counts: []counted{{Object: "tools/x", Programs: 3, Agree: 2, Kernels: []string{"a", "b"}}, {Object: "tools/y", LeftOut: true, Kernels: []string{"a"}}}}
+	now := &known{Kernels: []string{"a", "c"}, Disagreements: []disagreement{{"tools/x", "p", "load", "break", []string{"a"}}, {"tools/x", "p", "load", "ok", []string{"c"}}},
+		Counts: []counted{{Object: "tools/x", Programs: 3, Agree: 1, Unknown: 1, Kernels: []string{"a", "c"}}}}
 	want := []string{
 		"c is not in ci/truth/known.json",
-		"new disagreement: p of tools/x, attach on a",
-		"gone: disagreement: p of tools/x, load on a",
+		"new count: tools/x with 3 programs, 1 as predicted, 1 unknown, 0 in need of a target on a",
+		"new disagreement: p of tools/x, load predicted as break on a",
+		"gone: count: tools/x with 3 programs, 2 as predicted, 0 unknown, 0 in need of a target on a",
+		"gone: count: tools/y left out on a",
+		"gone: disagreement: p of tools/x, load predicted as ok on a",
+		"gone: twin of CC001 that works on a",
 		"gone: witness of CC001 on a",
 	}
 	if got := old.differences(now); !slices.Equal(got, want) {
@@ -348,8 +377,34 @@ func TestCommitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range k.Disagreements {
-		if !bytes.Contains(doc, []byte(cell(d.Object))) || !bytes.Contains(doc, []byte(cell(d.Program))) {
+		row := "\n| " + cell(d.Object) + " | "
+		if d.Program != "" {
+			row = "\n| " + cell(d.Object) + ": " + cell(d.Program) + ", "
+		}
+		if !bytes.Contains(doc, []byte(row)) {
 			t.Errorf("%s does not list %s of %s", documentFile, d.Program, d.Object)
+		}
+	}
+	for _, id := range k.Kernels {
+		var c counted
+		wrong := 0
+		for _, x := range k.Counts {
+			if slices.Contains(x.Kernels, id) {
+				c.Programs, c.Agree, c.Unknown, c.NeedsTarget = c.Programs+x.Programs, c.Agree+x.Agree, c.Unknown+x.Unknown, c.NeedsTarget+x.NeedsTarget
+			}
+		}
+		for _, d := range k.Disagreements {
+			if d.Program != "" && slices.Contains(d.Kernels, id) {
+				wrong++
+			}
+		}
+		if n := c.Programs - c.Agree - c.Unknown - c.NeedsTarget; n != wrong {
+			t.Errorf("%s: %s counts %d disagreements and lists %d", knownFile, id, n, wrong)
+		}
+		row := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(cell(id)) + ` \|.*` +
+			regexp.QuoteMeta(fmt.Sprintf("| %d | %d | %s | %d | %d |", c.Programs, c.Agree, bold(wrong), c.Unknown, c.NeedsTarget)))
+		if !row.Match(doc) {
+			t.Errorf("%s has other counts of %s than %s: they are not of one run", documentFile, id, knownFile)
 		}
 	}
 	some, err := choose(embedded(t), true)

@@ -149,13 +149,8 @@ func (k *known) pick(otherwise string, codes ...string) string {
 	return otherwise
 }
 
-// Numbers of functions that libbpf (v1.7, libbpf.c and relo_core.c) puts into calls that must not be reached.
-const (
-	poisonRelo  = 195896080  // 0xbad2310: bpf_core_poison_insn
-	poisonMap   = 2001000000 // POISON_LDIMM64_MAP_BASE: a map that is not created
-	poisonKfunc = 2002000000 // POISON_CALL_KFUNC_BASE: a weak kfunc that is not there
-	poisonRange = 1000000    // of each of the two
-)
+// poisonRange is how many numbers there are behind load.PoisonMap and load.PoisonKfunc.
+const poisonRange = 1000000
 
 // phrases are what kernels say, from kernel/bpf/verifier.c and btf.c of Linux 5.10 to 7.2, by what they have in common.
 // The first that a line contains counts.
@@ -244,11 +239,11 @@ func classifyLine(line string, k known) (class Class, rule string, ok bool) {
 	if _, number, found := strings.Cut(line, "invalid func unknown#"); found {
 		n, _ := strconv.ParseInt(number[:digits(number)], 10, 64)
 		switch {
-		case n == poisonRelo:
+		case n == relocate.PoisonHelper:
 			return Relocation, k.pick("", relocationCodes...), true
-		case n >= poisonKfunc && n < poisonKfunc+poisonRange:
+		case n >= load.PoisonKfunc && n < load.PoisonKfunc+poisonRange:
 			return ExternMissing, "CC034", true
-		case n >= poisonMap && n < poisonMap+poisonRange:
+		case n >= load.PoisonMap && n < load.PoisonMap+poisonRange:
 			return MapRefused, k.pick("", "CC031"), true
 		}
 		return HelperMissing, "CC030", true
