@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/corecheck/corecheck/compat"
@@ -570,6 +571,16 @@ func (b *booter) boot(ctx context.Context, k Kernel, run *KernelRun, m Machine, 
 		total += len(o.Programs)
 	}
 	var out *vm.Outcome
+	// A program has its own time, an object its; the guest keeps both, and where the kernel hangs the host does.
+	var silence atomic.Int64
+	listen := func() {
+		limit := max(b.opt.ObjectTimeout, b.opt.ProgramTimeout)
+		if c.trying {
+			limit = b.opt.ProgramTimeout
+		}
+		silence.Store(int64(limit + margin))
+	}
+	listen()
 	for try := range maxBoots {
 		b.tell(Event{Kernel: k.ID, Phase: Booting})
 		var console string
@@ -580,10 +591,11 @@ func (b *booter) boot(ctx context.Context, k Kernel, run *KernelRun, m Machine, 
 		out, err = m.Run(ctx, vm.Machine{
 			Kernel: image, Initramfs: initrd, MemoryMB: memory, Console: console,
 			BootTimeout: b.opt.BootTimeout,
-			Silence:     max(b.opt.ObjectTimeout, b.opt.ProgramTimeout) + margin,
+			Silence:     func() time.Duration { return time.Duration(silence.Load()) },
 			Timeout:     b.opt.BootTimeout + time.Duration(max(len(c.objs), 1))*(b.opt.ObjectTimeout+margin),
 		}, func(line []byte) error {
 			err := c.line(line)
+			listen()
 			if n := len(run.Programs); n != done || c.booted && !told {
 				done, told = n, true
 				b.tell(Event{Kernel: k.ID, Phase: Testing, Done: done, Total: total})

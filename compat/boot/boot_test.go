@@ -199,7 +199,7 @@ var twoKernels = []string{"5.10.0-46-cloud-amd64", "6.1.0-50-cloud-amd64"}
 func TestRun(t *testing.T) {
 	w := newWorld(t, twoKernels...)
 	w.opt.Machines = fakeMachines{run: func(_ context.Context, m vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
-		if m.MemoryMB < DefaultMemoryMB || m.BootTimeout != DefaultBootTimeout || m.Timeout <= m.Silence {
+		if m.MemoryMB < DefaultMemoryMB || m.BootTimeout != DefaultBootTimeout || m.Timeout <= m.Silence() {
 			return nil, fmt.Errorf("machine %+v", m)
 		}
 		if want := []string{"/corecheck/modules/dm_mod.ko"}; !slices.Equal(plan.Modules, want) || plan.Ports[0] != "/dev/hvc1" {

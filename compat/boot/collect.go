@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -59,6 +60,7 @@ type collector struct {
 	nonsense     int            // messages that were not taken
 	kept         int            // bytes of logs and notes
 	lines        int            // that were heard
+	trying       bool           // the last that was heard is that a program was begun
 	stop         error          // why the guest was ended
 	lacking      []string       // why something of the plan has no answer
 	untried      string         // why programs were not tried
@@ -99,13 +101,14 @@ func (c *collector) line(b []byte) error {
 func (c *collector) most() int {
 	n := 4 + len(c.plan.Modules) + maxProblems // booted, failed, the command, done
 	for _, o := range c.objs {
-		n += 3 + len(o.Programs) // begun, whole, failed
+		n += 3 + 2*len(o.Programs) // begun, whole, failed; of each program that it is begun, and what came out
 	}
 	return n
 }
 
 // take takes a message. An error says why it can't be one of this guest's.
 func (c *collector) take(m *guest.Message) error {
+	c.trying = false
 	switch {
 	case c.done:
 		return fmt.Errorf("a result %q after the last", short(string(m.Kind)))
@@ -117,7 +120,7 @@ func (c *collector) take(m *guest.Message) error {
 		return c.boot(m)
 	case guest.Loaded:
 		return c.module(m)
-	case guest.Started, guest.Whole, guest.Program:
+	case guest.Started, guest.Trying, guest.Whole, guest.Program:
 		if m.Object < 0 || m.Object >= len(c.objs) {
 			return fmt.Errorf("a result of object %d, and there are %d", m.Object, len(c.objs))
 		}
@@ -133,6 +136,13 @@ func (c *collector) take(m *guest.Message) error {
 	}
 	name := c.objs[m.Object].Name
 	switch m.Kind {
+	case guest.Trying:
+		i := slices.IndexFunc(c.objs[m.Object].Programs, func(p *relocate.Program) bool { return p.Name == m.Name })
+		if i < 0 || m.Object >= c.started || c.programs[m.Object][i] {
+			return fmt.Errorf("a program %q of %s was begun out of turn", short(m.Name), name)
+		}
+		c.last, c.trying = "that it began with program "+m.Name+" of "+name, true
+		return nil
 	case guest.Started:
 		if m.Object != c.started {
 			return fmt.Errorf("object %d was begun out of turn", m.Object)

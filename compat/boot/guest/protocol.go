@@ -54,6 +54,7 @@ const (
 	Booted  Kind = "booted"  // the guest runs: Boot
 	Loaded  Kind = "module"  // a module was inserted, or not: Module, and Err
 	Started Kind = "started" // work on an object begins: Object
+	Trying  Kind = "trying"  // a program is begun, so that a guest that hangs tells with what: Object, Name
 	Whole   Kind = "object"  // the object with all its autoload programs: Object, Load, Notes
 	Program Kind = "program" // one program alone: Object, Name, Load, Attach, Notes
 	Ran     Kind = "command" // the command ended: Exit, Output; or could not be started: Exit -1, Err

@@ -194,6 +194,7 @@ func (s *supervisor) object(i int) error {
 		t := s.now()
 		over := left() <= 0
 		if !over {
+			s.send(Message{Kind: Trying, Object: i, Name: name})
 			j.Program = name
 			given := min(left(), s.plan.ProgramTimeout)
 			a, err := s.ask(j, given)

@@ -66,7 +66,16 @@ func misbehave(programs []string, died chan struct{}) func(job, func(answer)) an
 // supervised runs a plan with workers that misbehave, and returns what is told.
 func supervised(t *testing.T, plan *Plan, programs []string, killable bool) (messages []Message, started int) {
 	t.Helper()
+	announced := ""
 	s := &supervisor{plan: plan, now: time.Now, send: func(m Message) {
+		if m.Kind == Trying {
+			announced = m.Name
+			return
+		}
+		if m.Kind == Program && m.Load.Result != NotTried && announced != m.Name {
+			t.Errorf("program %s was tried, and %q was announced", m.Name, announced)
+		}
+		announced = ""
 		m.Millis = 0
 		messages = append(messages, m)
 	}}
@@ -107,9 +116,12 @@ func brief(m Message) string {
 	return s
 }
 
+// briefs are messages in lines, but for those that announce a program.
 func briefs(messages []Message) (all []string) {
 	for _, m := range messages {
-		all = append(all, brief(m))
+		if m.Kind != Trying {
+			all = append(all, brief(m))
+		}
 	}
 	return all
 }

@@ -97,7 +97,7 @@ func TestBoot(t *testing.T) {
 			var lines []string
 			var size int
 			out, err := q.Run(ctx, Machine{
-				Kernel: image, Initramfs: initrd, Console: console, Silence: c.silence, Timeout: 4 * time.Minute,
+				Kernel: image, Initramfs: initrd, Console: console, Silence: func() time.Duration { return c.silence }, Timeout: 4 * time.Minute,
 				Append: []string{"vm.do=" + c.do, "vm.ports=" + strings.Join(ports, ",")},
 			}, func(line []byte) error {
 				size += len(line) + 1

@@ -28,7 +28,7 @@ func TestArguments(t *testing.T) {
 			"-add-fd fd=4,set=2 -chardev file,id=results0,path=/dev/fdset/2,append=on " +
 			"-add-fd fd=5,set=3 -chardev file,id=results1,path=/dev/fdset/3,append=on "
 		kernel = "-kernel /k/vmlinuz -initrd /i,i -append console="
-		words  = " quiet loglevel=5 panic=-1 rcupdate.rcu_expedited=1 cryptomgr.notests printk.time=1 a=b c"
+		words  = " quiet loglevel=6 panic=-1 rcupdate.rcu_expedited=1 cryptomgr.notests printk.time=1 a=b c"
 	)
 	for _, c := range []struct {
 		q    QEMU

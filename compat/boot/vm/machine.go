@@ -80,7 +80,7 @@ const sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecont
 // parameters are what every kernel gets beside its console. None changes what the kernel says to a BPF program;
 // mitigations=off, which saves nothing, would (bpf_bypass_spec_v1() in include/linux/bpf.h of Linux v6.12).
 var parameters = []string{
-	"quiet", "loglevel=5", // of what the boot tells, warnings and worse
+	"quiet", "loglevel=6", // of what the boot tells, notices and worse: which kernel it is among them
 	"panic=-1",                 // restart at once, which -no-reboot makes an exit of QEMU
 	"rcupdate.rcu_expedited=1", // detaching waits for grace periods
 	"cryptomgr.notests",        // saves a fifth of a boot

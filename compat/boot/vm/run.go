@@ -191,8 +191,8 @@ func (r *run) deadline() (at time.Time, why Ended) {
 	}
 	if r.out.Lines == 0 {
 		earlier(r.started, r.m.BootTimeout, BootTimeout)
-	} else if r.m.Silence > 0 {
-		earlier(r.last, r.m.Silence, Silent)
+	} else if limit := r.silence(); limit > 0 {
+		earlier(r.last, limit, Silent)
 	}
 	if r.m.Timeout > 0 {
 		earlier(r.started, r.m.Timeout, Timeout)
@@ -204,6 +204,14 @@ func (r *run) deadline() (at time.Time, why Ended) {
 		earlier(r.off, endTime, PowerOff)
 	}
 	return at, why
+}
+
+// silence is how long the guest may say nothing now; 0 is no limit.
+func (r *run) silence() time.Duration {
+	if r.m.Silence == nil {
+		return 0
+	}
+	return r.m.Silence()
 }
 
 func (r *run) wakeUp() {
@@ -263,7 +271,7 @@ func (r *run) detail(err error, said string) string {
 			s += fmt.Sprintf(", nor on its console %s: the image may be of another architecture, or have no driver for it", r.arch.consoleTTY)
 		}
 	case Silent:
-		s = fmt.Sprintf("no word from the guest for %v", r.m.Silence)
+		s = fmt.Sprintf("no word from the guest for %v", r.silence())
 	case Timeout:
 		s = fmt.Sprintf("not done within %v", r.m.Timeout)
 	case Reset:
@@ -407,7 +415,6 @@ func (r *run) result(line []byte, long bool) {
 	r.last = time.Now()
 	if r.out.Lines == 0 {
 		r.out.Boot = r.last.Sub(r.started)
-		r.wakeUp() // the time to boot is over, that of silence begins
 	}
 	r.out.Lines++
 	if long {
@@ -418,11 +425,12 @@ func (r *run) result(line []byte, long bool) {
 	if stop {
 		return
 	}
-	if err := r.line(line); err != nil {
+	err := r.line(line)
+	defer r.wakeUp() // a line may end the time to boot, and change how long silence may last
+	if err != nil {
 		r.mu.Lock()
 		r.lineErr = err
 		r.mu.Unlock()
-		r.wakeUp()
 	}
 }
 

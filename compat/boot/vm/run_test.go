@@ -40,7 +40,7 @@ func TestRun(t *testing.T) {
 			Detail: "no word from the guest within 1s, nor on its console ttyS0: the image may be of another architecture, or have no driver for it"}},
 		{name: "no results", do: "boot stderr hang", machine: Machine{BootTimeout: time.Second}, want: Outcome{Ended: BootTimeout,
 			Detail: "no word from the guest within 1s; QEMU says: qemu: something is wrong"}},
-		{name: "silent", do: "hello wait hello hang", machine: Machine{Silence: time.Second}, want: Outcome{Ended: Silent, Lines: 2,
+		{name: "silent", do: "hello wait hello hang", machine: Machine{Silence: func() time.Duration { return time.Second }}, want: Outcome{Ended: Silent, Lines: 2,
 			Detail: "no word from the guest for 1s"}, lines: "hello"},
 		{name: "too long", do: "hello hang", machine: Machine{Timeout: time.Second}, want: Outcome{Ended: Timeout, Lines: 1,
 			Detail: "not done within 1s"}, lines: "hello"},

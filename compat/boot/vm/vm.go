@@ -51,8 +51,10 @@ type Machine struct {
 	Console   string   // file for the console's log, "" for none; replaced, and at most a line longer than MaxConsole
 
 	BootTimeout time.Duration // from start to the first line of results; 0: 60 s
-	Silence     time.Duration // longest time without a line after the first; 0: no limit
-	Timeout     time.Duration // of the whole run; 0: no limit
+	// Silence is the longest time without a line after the first: nil or 0 is no limit. It is asked after each line, and from
+	// another goroutine than that of line.
+	Silence func() time.Duration
+	Timeout time.Duration // of the whole run; 0: no limit
 }
 
 // MaxConsole is how much of a console's log is kept, in bytes. What comes after it is read, looked through and dropped.
