@@ -99,7 +99,7 @@ Of several 2 comes first, then 1, then 3.`,
 	f.StringVar(&o.loader, "loader", "corecheck", "`WHO` loads the objects: corecheck, or libbpf (Debian's bpftool), which loads them whole only")
 	f.StringVar(&o.command, "command", "", "run your own loader in the guests instead, and take its exit status: `'CMD ARG…'`")
 	f.StringArrayVar(&o.bins, "bin", nil, "put this file and the libraries that it needs into the guests, at its path and in /bin: `FILE` (repeatable)")
-	f.StringArrayVar(&o.targets, "target", nil, "attach a program to a function that its section does not name: `[OBJECT:]PROGRAM=FUNCTION` (repeatable)")
+	f.StringArrayVar(&o.targets, "target", nil, "load and attach a program for this target, as if its section named it, and predict for it: `[OBJECT:]PROGRAM=FUNCTION` (repeatable)")
 	f.StringVar(&o.accel, "accel", "auto", "run guests with `kvm`, tcg, or auto: KVM where a probe proves that it works")
 	f.StringVar(&o.qemu, "qemu", "", "the QEMU to use: `FILE` (default qemu-system-ARCH in PATH)")
 	f.StringVar(&o.guest, "guest", "", "corecheck for the guests' architecture, static: `FILE` (default this one, or corecheck-linux-ARCH beside it)")
@@ -122,7 +122,7 @@ Of several 2 comes first, then 1, then 3.`,
 }
 
 // check refuses flags that make no sense.
-func (o *bootOptions) check(command string) error {
+func (o *bootOptions) check(command string, given func(flag string) bool) error {
 	if err := oneOf("--output", o.output, "table", "json"); err != nil {
 		return err
 	}
@@ -136,10 +136,14 @@ func (o *bootOptions) check(command string) error {
 	switch {
 	case !selected && len(o.images) == 0:
 		return hinted(errors.New("no kernel is named"), "name those to boot with --kernels, as --kernels 6.1 or --kernels 'distro:debian,>=5.10', or an image with --image")
+	case o.command == "" && given("command"): // a variable of a script that is not set, more often than not
+		return usageError(command, "--command is empty")
 	case o.command != "" && o.loader != "corecheck":
 		return usageError(command, "--command and --loader contradict each other")
 	case o.command == "" && len(o.bins) > 0:
 		return usageError(command, "--bin is for --command, which is not given")
+	case len(o.targets) > 0 && o.loader == "libbpf":
+		return usageError(command, "--target and --loader libbpf contradict each other: bpftool takes no targets")
 	case o.modulesFrom != "" && len(o.images) == 0:
 		return usageError(command, "--modules-from is for --image, which is not given")
 	case o.memory != 0 && (o.memory < 128 || o.memory > 1<<20):
@@ -161,7 +165,7 @@ func (o *bootOptions) check(command string) error {
 }
 
 func runBoot(cmd *cobra.Command, args []string, o bootOptions) error {
-	if err := o.check(cmd.CommandPath()); err != nil {
+	if err := o.check(cmd.CommandPath(), cmd.Flags().Changed); err != nil {
 		return err
 	}
 	objs, problems := openObjects(args)
@@ -251,17 +255,15 @@ func (o *bootOptions) find(ctx context.Context, cmd *cobra.Command, finder *imag
 	}
 	image := map[string]string{}
 	var named []*kernels.Kernel
+	var bad []error // images that are none: the others are booted all the same
 	for _, path := range o.images {
-		files, err := finder.FromFile(ctx, path, o.modulesFrom, nil)
-		if err != nil {
-			return nil, sel, err
-		}
-		found, err := kernels.FromPath(files.Image)
-		if e := files.Close(); err == nil {
-			err = e
+		found, err := o.fromImage(ctx, finder, path)
+		if ctx.Err() != nil {
+			return nil, sel, ctx.Err()
 		}
 		if err != nil {
-			return nil, sel, err
+			bad = append(bad, err)
+			continue
 		}
 		for _, k := range found {
 			if other := image[k.ID]; other != "" {
@@ -275,7 +277,24 @@ func (o *bootOptions) find(ctx context.Context, cmd *cobra.Command, finder *imag
 	for _, k := range kernels.Union(named, sel.Kernels) {
 		list = append(list, boot.Kernel{Kernel: k, Image: image[k.ID]})
 	}
+	if len(list) == 0 && len(bad) > 0 {
+		return nil, sel, errors.Join(bad...)
+	}
+	sel.Problems = errors.Join(append(bad, sel.Problems)...)
 	return list, sel, nil
+}
+
+// fromImage reads the kernels of a file of --image.
+func (o *bootOptions) fromImage(ctx context.Context, finder *images.Finder, path string) ([]*kernels.Kernel, error) {
+	files, err := finder.FromFile(ctx, path, o.modulesFrom, nil)
+	if err != nil {
+		return nil, err
+	}
+	found, err := kernels.FromPath(files.Image)
+	if e := files.Close(); err == nil {
+		err = e
+	}
+	return found, err
 }
 
 // ownArch are the kernels of this machine's architecture.
@@ -300,9 +319,18 @@ func (o *bootOptions) programTargets(command string, objs []*relocate.Object) (m
 		if targets[who] != "" {
 			return nil, usageError(command, "--target gives program %s two functions, %s and %s", who, targets[who], function)
 		}
-		there := slices.ContainsFunc(objs, func(x *relocate.Object) bool {
-			return slices.ContainsFunc(x.Programs, func(p *relocate.Program) bool { return p.Name == who || x.Name+":"+p.Name == who })
-		})
+		there := false
+		for _, x := range objs {
+			for _, p := range x.Programs {
+				if p.Name != who && x.Name+":"+p.Name != who {
+					continue
+				}
+				there = true
+				if _, err := boot.Targeted(p.Sec, function); err != nil {
+					return nil, usageError(command, "--target is for program %s of %s: %w", p.Name, x.Name, err)
+				}
+			}
+		}
 		if !there {
 			return nil, usageError(command, "--target is for a program %q, and no object has it", who)
 		}

@@ -52,7 +52,8 @@ type Options struct {
 	Bins        []string     // files that the command needs: whole paths of this machine, and of the guest
 	Modules     []string     // that are inserted whether objects need them or not
 	ModulesFrom string       // where modules of kernels with an Image are: a folder or a package, "" beside the image
-	// Targets are functions that programs are attached to: "PROGRAM" or "OBJECT:PROGRAM".
+	// Targets are what programs are attached to, as if their sections named it: by "PROGRAM" or "OBJECT:PROGRAM". The
+	// prediction is for them, too.
 	Targets map[string]string
 	Guest   string // file of corecheck for the guests, "" to look for it
 
@@ -177,7 +178,8 @@ type booter struct {
 }
 
 // Run boots kernels, which must be in the order of versions, and has objects loaded there. An error is for a run that says
-// nothing of any kernel: the context's, or one of the objects; all else is in the report.
+// nothing of any kernel: the context's, or one of the objects; all else is in the report. Until it returns, the sections of
+// programs with a target say that target; the objects must not be used by others meanwhile.
 func Run(ctx context.Context, objs []*relocate.Object, ks []Kernel, opt Options) (*Report, error) {
 	opt.Loader = cmp.Or(opt.Loader, guest.Own)
 	opt.BootTimeout = cmp.Or(opt.BootTimeout, DefaultBootTimeout)
@@ -189,6 +191,11 @@ func Run(ctx context.Context, objs []*relocate.Object, ks []Kernel, opt Options)
 	}
 	b := &booter{opt: opt, objs: objs, memory: cmp.Or(opt.MemoryMB, DefaultMemoryMB), machines: make(map[string]*once[Machine]),
 		programs: make(map[string]*once[string]), trees: make(map[string]*once[[]images.File])}
+	restore, err := b.setTargets()
+	defer restore()
+	if err != nil {
+		return nil, err
+	}
 	var total int64
 	for _, o := range objs {
 		if total += o.Size; total > maxObjects {
@@ -198,7 +205,7 @@ func Run(ctx context.Context, objs []*relocate.Object, ks []Kernel, opt Options)
 		if err != nil {
 			return nil, err
 		}
-		names, modules := namesOf(o, b.targets(o))
+		names, modules := namesOf(o)
 		b.bytes, b.names, b.asked = append(b.bytes, data), append(b.names, names), append(b.asked, modules)
 	}
 	var asked []*kernels.Kernel
@@ -209,7 +216,6 @@ func Run(ctx context.Context, objs []*relocate.Object, ks []Kernel, opt Options)
 	b.want = newPredictions(check)
 	rep := b.report(check, asked)
 
-	var err error
 	if b.temp, err = os.MkdirTemp("", "corecheck-boot-"); err != nil {
 		return nil, err
 	}
@@ -280,6 +286,46 @@ func (b *booter) targets(o *relocate.Object) map[string]string {
 		return nil
 	}
 	return out
+}
+
+// Targeted is what a section says of a program that is given a target, as package load has it in the guest; its autoload stays.
+// A target that the section has is replaced. A section that takes none is an error.
+func Targeted(sec relocate.SecDef, target string) (relocate.SecDef, error) {
+	set := relocate.ParseSection(sec.Name + "/" + target)
+	switch {
+	case sec.Name == "":
+		return sec, errors.New("its section tells no type of program, and so takes no target")
+	case set.Name != sec.Name, set.Target == "", set.Hook == relocate.HookStructOps, set.Hook == relocate.HookProgram:
+		return sec, fmt.Errorf("the section %q takes no target that a kernel has", sec.Name)
+	}
+	set.Autoload = sec.Autoload
+	return set, nil
+}
+
+// setTargets has the sections of programs that are given targets name them: predictions and modules are for what is loaded.
+// restore undoes it.
+func (b *booter) setTargets() (restore func(), err error) {
+	was := make(map[*relocate.Program]relocate.SecDef)
+	restore = func() {
+		for p, sec := range was {
+			p.Sec = sec
+		}
+	}
+	for _, o := range b.objs {
+		targets := b.targets(o)
+		for _, p := range o.Programs {
+			target, given := targets[p.Name]
+			if !given {
+				continue
+			}
+			sec, err := Targeted(p.Sec, target)
+			if err != nil {
+				return restore, fmt.Errorf("program %s of %s: %w", p.Name, o.Name, err)
+			}
+			was[p], p.Sec = p.Sec, sec
+		}
+	}
+	return restore, nil
 }
 
 // kernel does all that is done with one kernel.

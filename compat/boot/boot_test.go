@@ -491,7 +491,12 @@ func TestModulesFor(t *testing.T) {
 	}
 	o := testObject("tool", "fentry/md_flush_request", "fentry/vfs_read", "kprobe/nosuch_function", "tp/xfs/xfs_iget_miss", "iter/bpf_map", "fentry/nf_tables:nft_do_chain",
 		"fentry", "uprobe", "lsm/file_open")
-	names, modules := namesOf(o, map[string]string{"p6": "dm_table_create"})
+	sec, err := Targeted(o.Programs[6].Sec, "dm_table_create")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Programs[6].Sec = sec
+	names, modules := namesOf(o)
 	if !slices.Equal(modules, []string{"nf_tables"}) {
 		t.Errorf("modules %q are named", modules)
 	}
@@ -660,5 +665,54 @@ func TestRunProgress(t *testing.T) {
 	}
 	if want := map[Phase]int{Waiting: 1, Booting: 1, Testing: 1, Ended: 1}; !reflect.DeepEqual(events, want) {
 		t.Errorf("events %v, want %v", events, want)
+	}
+}
+
+// The prediction is for the target that a program is given, and the object is left as it was.
+func TestRunTargets(t *testing.T) {
+	w := newWorld(t, twoKernels[1:]...)
+	w.opt.Modules = nil
+	w.opt.Machines = fakeMachines{run: func(_ context.Context, _ vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
+		return &vm.Outcome{Ended: vm.PowerOff}, answerAll(w.objs, twoKernels[1], plan, line)
+	}}
+	p := w.objs[1].Programs[slices.IndexFunc(w.objs[1].Programs, func(p *relocate.Program) bool { return p.Sec.Hook == relocate.HookBTFFunc })]
+	before := p.Sec
+	for target, want := range map[string]compat.Status{"vfs_read": compat.OK, "no_such_function": compat.Break} {
+		w.opt.Targets = map[string]string{w.objs[1].Name + ":" + p.Name: target}
+		rep, err := Run(context.Background(), w.objs, w.kernels, w.opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range rep.Runs[0].Programs {
+			if x.Object == w.objs[1].Name && x.Program == p.Name && x.PredictedLoad != want {
+				t.Errorf("target %s of %s: predicted %s, want %s", target, p.Name, x.PredictedLoad, want)
+			}
+		}
+		if p.Sec != before {
+			t.Errorf("the section says %+v when all is done", p.Sec)
+		}
+	}
+	w.opt.Targets = map[string]string{p.Name: "x"}
+	p.Sec = relocate.ParseSection("xdp")
+	if _, err := Run(context.Background(), w.objs, w.kernels, w.opt); err == nil || !strings.Contains(err.Error(), `the section "xdp" takes no target`) {
+		t.Errorf("a target for xdp: %v", err)
+	}
+}
+
+func TestTargeted(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ section, target, want string }{
+		{"fentry", "vfs_read", "vfs_read"},
+		{"fentry/dummy", "nf_tables:nft_do_chain", "nft_do_chain"},
+		{"?kprobe/dummy", "vfs_read+4", "vfs_read"},
+		{"tp/dummy", "sched/sched_switch", "sched_switch"},
+		{"xdp", "x", ""}, {"xdp", "devmap", ""}, {"syscall", "x", ""}, {"tc", "ingress", ""}, {"struct_ops", "init", ""},
+		{"freplace", "f", ""}, {"of_the_loader", "f", ""}, {"fentry", "", ""},
+	} {
+		sec := relocate.ParseSection(tt.section)
+		got, err := Targeted(sec, tt.target)
+		if (err == nil) != (tt.want != "") || err == nil && (got.Func != tt.want || got.Autoload != sec.Autoload || got.Name != sec.Name) {
+			t.Errorf("%s for %s: %+v, %v; want %s", tt.section, tt.target, got, err, tt.want)
+		}
 	}
 }

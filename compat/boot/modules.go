@@ -25,9 +25,8 @@ func (n name) kinds() []btfinfo.Kind {
 	return []btfinfo.Kind{n.kind}
 }
 
-// namesOf lists the names that an object looks for in a kernel's BTF, and the modules that it names itself. targets are
-// functions that its programs are given.
-func namesOf(o *relocate.Object, targets map[string]string) (names []name, modules []string) {
+// namesOf lists the names that an object looks for in a kernel's BTF, and the modules that it names itself.
+func namesOf(o *relocate.Object) (names []name, modules []string) {
 	add := func(kind btfinfo.Kind, s string) {
 		if s != "" {
 			names = append(names, name{kind, s})
@@ -39,9 +38,6 @@ func namesOf(o *relocate.Object, targets map[string]string) (names []name, modul
 			continue
 		}
 		target := p.Sec.Func
-		if t := targets[p.Name]; t != "" {
-			target = t
-		}
 		switch p.Sec.Hook {
 		case relocate.HookFunction, relocate.HookBTFFunc:
 			add(btfinfo.KindFunc, target)
@@ -53,8 +49,6 @@ func namesOf(o *relocate.Object, targets map[string]string) (names []name, modul
 			if target != "" {
 				add(btfinfo.KindFunc, "bpf_iter_"+target)
 			}
-		case relocate.HookNone:
-			add(btfinfo.KindFunc, targets[p.Name])
 		}
 	}
 	for _, e := range o.Externs {
