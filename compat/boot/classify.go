@@ -18,6 +18,7 @@ const (
 	Refused          Class = "object_refused"   // libbpf does not open the object
 	NoKernelBTF      Class = "no_kernel_btf"    // the kernel has no BTF
 	NoConfig         Class = "no_config"        // the guest has not the kernel's configuration, which the object reads
+	NoModule         Class = "no_module"        // the guest could have no modules, and what is missing may be in one
 	BTFRefused       Class = "btf_refused"      // the kernel does not take the object's BTF, or func_info and line_info made of it
 	MapRefused       Class = "map_refused"      // a map can't be created
 	Relocation       Class = "relocation"       // a CO-RE record that nothing matches was reached, or can't be applied
@@ -181,6 +182,8 @@ var phrases = []struct {
 	{"malformed void argument", NotTraceable, "CC021", nil},                                     //
 	{"unsupported arg", NotTraceable, "CC021", nil},                                             //
 	{"attach_btf_id", TargetMissing, "", []string{"CC020", "CC022", "CC023", "CC024", "CC025"}}, // "… points to disabled hook …"
+	{"no struct_ops map that is created", TargetInvalid, "CC026", []string{"CC025", "CC026"}},   // of package load
+	{"program isn't referenced anywhere", TargetInvalid, "CC026", []string{"CC025", "CC026"}},   // bpf_object_load_prog of libbpf v1.7
 	{"struct_ops", StructOpsRefused, "CC025", nil},
 	// BTF of the object.
 	{"func_info", BTFRefused, "", nil},
@@ -366,7 +369,11 @@ func classifyAttach(errno int, k known) (Class, string) {
 		switch errno {
 		case eADDRNOTAVAIL: // several symbols: __trace_kprobe_create of kernel/trace/trace_kprobe.c, since v6.7
 			return DuplicateSymbol, rule
-		case eINVAL, eILSEQ: // not in available_filter_functions, or no start of an instruction
+		case eINVAL, eILSEQ: // link_create of kernel/bpf/syscall.c does not know the attach type
+			if errno == eINVAL && slices.Contains(k.codes, "CC033") {
+				return ProgramType, "CC033"
+			}
+			// not in available_filter_functions, or no start of an instruction
 			return NotTraceable, rule
 		case eOPNOTSUPP: // no CONFIG_FPROBE
 			return NotSupported, rule
