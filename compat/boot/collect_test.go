@@ -493,3 +493,34 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+// A bpftool that does not attach is compared by what it loads, unless the attach is what was predicted to break.
+func TestCollectNotAttached(t *testing.T) {
+	t.Parallel()
+	const loads, attaches = `{"result":"ok"}`, `{"result":"ok"},"attach":{"result":"ok"}`
+	const fails = `{"result":"fail","stage":"prog_load","errno":22}`
+	for _, tt := range []struct {
+		loader       guest.Loader
+		load, attach compat.Status
+		got, want    string
+	}{
+		{guest.LibBPF, compat.OK, compat.OK, loads, "true"},
+		{guest.LibBPF, compat.OK, compat.Unknown, loads, "true"},
+		{guest.LibBPF, compat.OK, compat.Break, loads, "null"},
+		{guest.LibBPF, compat.Unknown, compat.OK, loads, "null"},
+		{guest.LibBPF, compat.Break, compat.None, loads, "false"},
+		{guest.LibBPF, compat.OK, compat.OK, fails, "false"},
+		{guest.LibBPF, compat.OK, compat.OK, attaches, "true"},
+		{guest.LibBPF, compat.OK, compat.Unknown, attaches, "null"},
+		{guest.LibBPF, compat.OK, compat.Break, attaches, "false"},
+		{guest.Own, compat.OK, compat.OK, loads, "null"},
+	} {
+		o := testObject("tool", "kprobe/vfs_read")
+		plan := &guest.Plan{Loader: tt.loader, LogLines: 8, ObjectTimeout: time.Minute, ProgramTimeout: 10 * time.Second}
+		run := collected(t, plan, testPredictions(tt.load, tt.attach, o), []*relocate.Object{o}, poweredOff,
+			bootedLine, `{"kind":"started","object":0}`, `{"kind":"program","object":0,"name":"p0","load":`+tt.got+`}`, `{"kind":"done"}`)
+		if len(run.Programs) != 1 || word(run.Programs[0].Agrees) != tt.want {
+			t.Errorf("%s, predicted %s and %s, observed %s: %+v, want agrees %s", tt.loader, tt.load, tt.attach, tt.got, run.Programs, tt.want)
+		}
+	}
+}
