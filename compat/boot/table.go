@@ -471,7 +471,7 @@ func (p *printer) console(run *KernelRun) {
 	for _, l := range tail {
 		p.Line("    | %s", page.Cut(l, page.Width-6))
 	}
-	if run.Console != "" && run.Accel != "" {
+	if run.Console != "" && len(tail) > 0 { // a file of nothing is no help, and where QEMU was not started there is none
 		p.Para("  all of it: ", "             ", run.Console)
 	}
 	if n := len(run.NotObserved); n > 0 {
@@ -489,7 +489,7 @@ func (p *printer) summary() {
 		run := &r.Runs[i]
 		c.Add(run.Count())
 		status[run.Status]++
-		if run.Status != Failed && !slices.Contains(ways, run.Accel) {
+		if run.Status == Booted && !slices.Contains(ways, run.Accel) {
 			ways = append(ways, run.Accel)
 		}
 		reason := run.AccelReason
@@ -511,7 +511,7 @@ func (p *printer) summary() {
 		text += fmt.Sprintf(", %d not booted", n)
 	}
 	p.Para("", "", fmt.Sprintf("%s; %s observed: %d as predicted, %d not, %d left open by the prediction, %d only with a target from user space",
-		text, page.Count(c.Programs, "program"), c.Agree, c.Wrong(), c.Unknown, c.NeedsTarget))
+		text, r.counted(), c.Agree, c.Wrong(), c.Unknown, c.NeedsTarget))
 	for _, s := range why {
 		p.Para("not with KVM: ", "              ", s)
 	}
@@ -524,6 +524,37 @@ func (p *printer) summary() {
 	for _, s := range r.Findings() {
 		p.Para("", "  ", s)
 	}
+}
+
+// counted names what Counts.Programs counts.
+func (r *Report) counted() string {
+	var commands, programs, objects int
+	for i := range r.Runs {
+		run := &r.Runs[i]
+		own := len(run.Programs)
+		programs += own
+		if run.Command != nil {
+			commands++
+			own++
+		}
+		objects += run.Count().Programs - own
+	}
+	var parts []string
+	for _, x := range []struct {
+		n    int
+		what string
+	}{{commands, "command"}, {programs, "program"}, {objects, "whole object"}} {
+		if x.n > 0 {
+			parts = append(parts, page.Count(x.n, x.what))
+		}
+	}
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, " and ")
+	case r.Loader == guest.Command:
+		return page.Count(0, "command")
+	}
+	return page.Count(0, "program")
 }
 
 // clause is the beginning of a reason: what QEMU says of itself stands behind a colon or a semicolon, and may be long.

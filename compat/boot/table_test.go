@@ -146,3 +146,28 @@ func TestClause(t *testing.T) {
 		}
 	}
 }
+
+// The last lines name what was counted, and what is there.
+func TestTableCounted(t *testing.T) {
+	t.Parallel()
+	info := []compat.KernelInfo{{ID: "debian/12/x86_64/6.1.0", Version: "6.1.176", Uname: "6.1.0", Arch: "x86_64"}}
+	for _, tt := range []struct {
+		name   string
+		loader guest.Loader
+		run    KernelRun
+		want   string
+	}{
+		{"a command", guest.Command, KernelRun{Status: Booted, Accel: "tcg", Command: &Command{Args: []string{"x"}}}, "1 kernel booted with tcg; 1 command observed"},
+		{"an object", guest.LibBPF, KernelRun{Status: Booted, Accel: "tcg", Objects: []Object{{Object: "tool", Load: LoadOK}}}, "1 kernel booted with tcg; 1 whole object observed"},
+		{"programs and an object", guest.LibBPF, KernelRun{Status: Booted, Accel: "kvm", Objects: []Object{{Object: "tool", Load: LoadOK}},
+			Programs: []Program{{Object: "other", Load: LoadOK}, {Object: "other", Load: LoadOK}}}, "1 kernel booted with kvm; 2 programs and 1 whole object observed"},
+		{"no command", guest.Command, KernelRun{Status: Failed}, "0 kernels booted, 1 not booted; 0 commands observed"},
+		{"cut short", guest.Own, KernelRun{Status: CutShort, Accel: "tcg", Error: "no word", Console: "/log/console.log"}, "0 kernels booted, 1 cut short; 0 programs observed"},
+	} {
+		tt.run.Kernel = info[0].ID
+		got := tableOf(t, &Report{Loader: tt.loader, Kernels: info, Runs: []KernelRun{tt.run}})
+		if !strings.Contains(got, tt.want) || strings.Contains(got, "all of it") {
+			t.Errorf("%s: %q is not in, or \"all of it\" is:\n%s", tt.name, tt.want, got)
+		}
+	}
+}
