@@ -373,7 +373,11 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch cha
 		if !slices.Contains(named, name) {
 			continue // another kernel has something in it that objects look for
 		}
-		run.Modules = append(run.Modules, Module{Name: name, Error: "the kernel has no such module"})
+		why := "the kernel has no such module"
+		if files.NoModules != nil {
+			why = "can't be had: " + files.NoModules.Error()
+		}
+		run.Modules = append(run.Modules, Module{Name: name, Error: bounded(why)})
 	}
 	if files.Config == "" && slices.ContainsFunc(objs, readsConfig) {
 		run.Problems = append(run.Problems, "no package has the kernel's configuration: objects that read it can't be tried")
@@ -551,10 +555,23 @@ func (b *booter) named(index []int) []string {
 		modules = append(modules, b.asked[i]...)
 	}
 	for i := range modules {
-		modules[i] = strings.ReplaceAll(modules[i], "-", "_") // as in /sys/module
+		modules[i] = moduleName(modules[i])
 	}
 	slices.Sort(modules)
 	return slices.Compact(modules)
+}
+
+// moduleName is a module's name as in /sys/module.
+func moduleName(s string) string { return strings.ReplaceAll(s, "-", "_") }
+
+// notInserted tells of each module that the user named, and that the guest did not have.
+func (b *booter) notInserted(run *KernelRun) (lacking []string) {
+	for _, m := range run.Modules {
+		if m.Error != "" && slices.ContainsFunc(b.opt.Modules, func(s string) bool { return moduleName(s) == m.Name }) {
+			lacking = append(lacking, "module "+m.Name+" of --modules was not inserted: "+m.Error)
+		}
+	}
+	return lacking
 }
 
 // files gets a kernel's files, with the modules that are named and those that objects need.
@@ -564,6 +581,9 @@ func (b *booter) files(ctx context.Context, k Kernel, index []int, named []strin
 		names = append(names, b.names[i]...)
 	}
 	modules := slices.Concat(named, modulesFor(k.Kernel, names, b.opt.Check.Reference))
+	if kernelArch(k.Kernel) == "s390x" { // the results' port is of it, and Debian's kernels before 6.12 have it as a module
+		modules = append(modules, "virtio_console")
+	}
 	slices.Sort(modules)
 	modules = slices.Compact(modules)
 	if k.Image != "" {
@@ -670,6 +690,7 @@ func (b *booter) boot(ctx context.Context, k Kernel, run *KernelRun, m Machine, 
 		run.fail(Failed, err)
 		return
 	}
+	c.lacking = append(c.lacking, b.notInserted(run)...)
 	c.end(out, err)
 }
 
@@ -710,6 +731,7 @@ func (c *collector) end(out *vm.Outcome, babble error) {
 		run.Oops = boundedAll(out.Oops, maxNotes)
 	}
 	c.notObserved()
+	c.lackModules()
 	if n := len(run.NotObserved); n > 0 {
 		text := page.Count(n, "program") + " not tried"
 		if c.untried != "" {
@@ -754,6 +776,25 @@ func (c *collector) end(out *vm.Outcome, babble error) {
 	}
 	if run.Status != Booted && out != nil {
 		run.ConsoleTail = boundedAll(out.ConsoleTail, maxNotes)
+	}
+}
+
+// lackModules has failures that a module may have kept from happening, which the guest could not have, say so. Those that were
+// predicted stay what they are.
+func (c *collector) lackModules() {
+	lacks := func(file, object string, agrees *bool, why Class) bool {
+		i := slices.IndexFunc(c.objs, func(o *relocate.Object) bool { return o.File == file && o.Name == object })
+		return i >= 0 && i < len(c.noModules) && c.noModules[i] && agrees == nil && (why == TargetMissing || why == ExternMissing)
+	}
+	for i := range c.run.Programs {
+		if p := &c.run.Programs[i]; lacks(p.File, p.Object, p.Agrees, p.Class) {
+			p.Class = NoModule
+		}
+	}
+	for i := range c.run.Objects {
+		if o := &c.run.Objects[i]; lacks(o.File, o.Object, o.Agrees, o.Class) {
+			o.Class = NoModule
+		}
 	}
 }
 

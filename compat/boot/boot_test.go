@@ -223,7 +223,7 @@ func TestRun(t *testing.T) {
 	}
 	w.done(t)
 	first, second := rep.Runs[0], rep.Runs[1]
-	if first.Status != Booted || second.Status != CutShort {
+	if first.Status != CutShort || first.Error != "module nosuch of --modules was not inserted: the kernel has no such module" || second.Status != CutShort {
 		t.Fatalf("statuses %s (%s), %s (%s)", first.Status, first.Error, second.Status, second.Error)
 	}
 	if n := len(w.objs[0].Programs) + len(w.objs[1].Programs); len(first.Programs) != n || len(second.NotObserved) != n {
@@ -372,6 +372,7 @@ func TestRunBootsAgain(t *testing.T) {
 		{"panic later", vm.Panic, true, 1, CutShort},
 	} {
 		w := newWorld(t, twoKernels[1:]...)
+		w.opt.Modules = nil
 		boots := 0
 		w.opt.Machines = fakeMachines{run: func(_ context.Context, m vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
 			boots++
@@ -455,6 +456,7 @@ func TestRunOtherLoaders(t *testing.T) {
 		}
 		return &vm.Outcome{Ended: vm.PowerOff}, errors.Join(err, say(line, guest.Message{Kind: guest.Done}))
 	}}
+	w.opt.Modules = nil
 	w.opt.Loader = guest.LibBPF
 	rep, err := Run(context.Background(), w.objs, w.kernels, w.opt)
 	if err != nil {
@@ -642,9 +644,43 @@ func TestRunNoModules(t *testing.T) {
 		if wrong(p.Agrees) {
 			wrongOf[p.Object]++
 		}
+		if p.Object == "function_missing" && p.Agrees == nil && (p.Class != NoModule || p.Breaks()) {
+			t.Errorf("%s is of class %s, and breaks: %v", p.Program, p.Class, p.Breaks())
+		}
 	}
 	if wrongOf["function_missing"] != 0 || wrongOf["helper_missing"] == 0 { // the first names nf_tables, the second no module
 		t.Errorf("wrong predictions by object: %v", wrongOf)
+	}
+}
+
+// A module that the user names and that can't be had leaves the run cut short, whatever was observed; the results' port of
+// s390x may be of a module, which nobody names.
+func TestRunModules(t *testing.T) {
+	w := newWorld(t, twoKernels[1:]...)
+	w.finder.files.Modules, w.finder.files.NoModules, w.finder.files.Missing = nil, errors.New("there is no folder of them"), []string{"nosuch", "virtio_console"}
+	w.opt.Modules = []string{"nosuch"}
+	k := *w.kernels[0].Kernel
+	w.opt.Machines = fakeMachines{run: func(_ context.Context, _ vm.Machine, plan *guest.Plan, line func([]byte) error) (*vm.Outcome, error) {
+		return &vm.Outcome{Ended: vm.PowerOff}, answerAll(w.objs, twoKernels[1], plan, line)
+	}}
+	rep, err := Run(context.Background(), w.objs, w.kernels, w.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := rep.Runs[0]
+	want := []Module{{Name: "nosuch", Error: "can't be had: there is no folder of them"}}
+	if run.Status != CutShort || !reflect.DeepEqual(run.Modules, want) || len(run.Programs) == 0 || !strings.Contains(run.Error, "--modules was not inserted: can't be had") {
+		t.Errorf("status %s, error %q, modules %+v, %d programs", run.Status, run.Error, run.Modules, len(run.Programs))
+	}
+	for _, arch := range []string{"x86_64", "s390x"} {
+		k.Arch = arch
+		b := &booter{opt: w.opt}
+		if _, err := b.files(context.Background(), Kernel{Kernel: &k}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(w.finder.modules[k.ID], "virtio_console"); got != (arch == "s390x") {
+			t.Errorf("%s: virtio_console is asked for: %v", arch, got)
+		}
 	}
 }
 

@@ -173,12 +173,15 @@ type LeftOut struct {
 // Breaks tells whether the program failed, where user space was not asked for a target, nor the guest for what it lacks, and
 // where it was the kernel that said so.
 func (p *Program) Breaks() bool {
-	return (p.Load == LoadFail && p.Attach != AttachNeedsTarget || p.Attach == AttachFail) && p.Class != NoConfig && p.Class != LoaderCrash
+	return (p.Load == LoadFail && p.Attach != AttachNeedsTarget || p.Attach == AttachFail) && !p.Class.ofGuest()
 }
+
+// ofGuest tells failures that are for what the guest lacked or did: the kernel had no say.
+func (c Class) ofGuest() bool { return c == NoConfig || c == NoModule || c == LoaderCrash }
 
 // breaks is Breaks for an object.
 func (o *Object) breaks() bool {
-	return (o.Load == LoadFail && !o.NeedsTarget || o.Attach == AttachFail) && o.Class != NoConfig && o.Class != LoaderCrash
+	return (o.Load == LoadFail && !o.NeedsTarget || o.Attach == AttachFail) && !o.Class.ofGuest()
 }
 
 // Counts are the programs of a run, or of several, by what came out: each is in one of Agree, Disagree, Unknown and
