@@ -100,7 +100,7 @@ Of several 2 comes first, then 1, then 3.`,
 	f.StringVar(&o.command, "command", "", "run your own loader in the guests instead, and take its exit status: `'CMD ARG…'`")
 	f.StringArrayVar(&o.bins, "bin", nil, "put this file and the libraries that it needs into the guests, at its path and in /bin: `FILE` (repeatable)")
 	f.StringArrayVar(&o.targets, "target", nil, "load and attach a program for this target, as if its section named it, and predict for it: `[OBJECT:]PROGRAM=FUNCTION` (repeatable)")
-	f.StringVar(&o.accel, "accel", "auto", "run guests with `kvm`, tcg, or auto: KVM where a probe proves that it works")
+	f.StringVar(&o.accel, "accel", "auto", "run guests this `WAY`: kvm, tcg, or auto, which is KVM where a probe proves that it works")
 	f.StringVar(&o.qemu, "qemu", "", "the QEMU to use: `FILE` (default qemu-system-ARCH in PATH)")
 	f.StringVar(&o.guest, "guest", "", "corecheck for the guests' architecture, static: `FILE` (default this one, or corecheck-linux-ARCH beside it)")
 	f.IntVar(&o.memory, "memory", 0, "memory of a guest: `MB` (default as needed, 1024 or more)")
@@ -123,13 +123,13 @@ Of several 2 comes first, then 1, then 3.`,
 
 // check refuses flags that make no sense.
 func (o *bootOptions) check(command string, given func(flag string) bool) error {
-	if err := oneOf("--output", o.output, "table", "json"); err != nil {
+	if err := oneOf(command, "--output", o.output, "table", "json"); err != nil {
 		return err
 	}
-	if err := oneOf("--loader", o.loader, "corecheck", "libbpf"); err != nil {
+	if err := oneOf(command, "--loader", o.loader, "corecheck", "libbpf"); err != nil {
 		return err
 	}
-	if err := oneOf("--accel", o.accel, "auto", "kvm", "tcg"); err != nil {
+	if err := oneOf(command, "--accel", o.accel, "auto", "kvm", "tcg"); err != nil {
 		return err
 	}
 	selected := slices.ContainsFunc(o.kernels.Selectors, func(s string) bool { return strings.TrimSpace(s) != "" })

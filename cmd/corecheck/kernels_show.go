@@ -49,7 +49,7 @@ type kernelDetail struct {
 }
 
 func runKernelsShow(cmd *cobra.Command, o archiveOptions, output, id string) error {
-	if err := oneOf("--output", output, "table", "json"); err != nil {
+	if err := oneOf(cmd.CommandPath(), "--output", output, "table", "json"); err != nil {
 		return err
 	}
 	all, err := o.kernels(cmd.CommandPath())

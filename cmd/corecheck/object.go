@@ -46,7 +46,7 @@ one architecture, on those of others: name them, --kernels arch:arm64, and it is
   corecheck object --needs tool.bpf.o`,
 		Args: needsSome("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := oneOf("--output", o.output, "table", "json"); err != nil {
+			if err := oneOf(cmd.CommandPath(), "--output", o.output, "table", "json"); err != nil {
 				return err
 			}
 			if o.needs {
@@ -62,13 +62,14 @@ one architecture, on those of others: name them, --kernels arch:arm64, and it is
 	return cmd
 }
 
-func oneOf(flag, value string, allowed ...string) error {
+// oneOf refuses a value of a flag of command that is none of those allowed.
+func oneOf(command, flag, value string, allowed ...string) error {
 	for _, a := range allowed {
 		if value == a {
 			return nil
 		}
 	}
-	return hinted(fmt.Errorf("%s is %q, want %s", flag, value, strings.Join(allowed, " or ")), "see 'corecheck object --help'")
+	return usageError(command, "%s is %q, want %s", flag, value, strings.Join(allowed, " or "))
 }
 
 func runObject(cmd *cobra.Command, args []string, o objectOptions) error {
