@@ -133,7 +133,11 @@ func explainWrite(path string, err error) error {
 
 // interruptible is a context that ends with the first interrupt; the second one ends the program as usual.
 func interruptible(cmd *cobra.Command) (context.Context, func()) {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it; else a terminal that closes would leave temporary files
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), ends...)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
