@@ -39,7 +39,7 @@ func corecheck(t *testing.T) (program, kernel string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	some, err := choose(embedded(t), true)
+	some, err := choose(embedded(t), suites(t), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,11 @@ func (o *options) run() error {
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(embedded, o.some)
+	suites, err := suitesOf(".")
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(embedded, suites, o.some)
 	if err != nil {
 		return err
 	}
