@@ -26,6 +26,7 @@ import (
 	"github.com/corecheck/corecheck/compat"
 	"github.com/corecheck/corecheck/compat/boot/guest"
 	"github.com/corecheck/corecheck/compat/boot/vm"
+	"github.com/corecheck/corecheck/compat/internal/hint"
 	"github.com/corecheck/corecheck/compat/internal/page"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/kernels/images"
@@ -199,7 +200,7 @@ func Run(ctx context.Context, objs []*relocate.Object, ks []Kernel, opt Options)
 	var total int64
 	for _, o := range objs {
 		if total += o.Size; total > maxObjects {
-			return nil, hinted("boot with fewer of them at once", "the %d objects have more than %d MB together, the limit of a guest", len(objs), maxObjects>>20)
+			return nil, hint.Errorf("boot with fewer of them at once", "the %d objects have more than %d MB together, the limit of a guest", len(objs), maxObjects>>20)
 		}
 		data, err := bytesOf(o)
 		if err != nil {
@@ -339,7 +340,7 @@ func (b *booter) kernel(ctx context.Context, k Kernel, run *KernelRun, fetch cha
 		}
 	}
 	if len(objs) == 0 {
-		run.fail(Failed, hinted("name it by its ID or architecture, --kernels arch:"+k.Arch+", to try it all the same", "no object is for this kernel"))
+		run.fail(Failed, hint.Errorf("name it by its ID or architecture, --kernels arch:"+k.Arch+", to try it all the same", "no object is for this kernel"))
 		return
 	}
 	arch := kernelArch(k.Kernel)
@@ -621,12 +622,12 @@ func (b *booter) boot(ctx context.Context, k Kernel, run *KernelRun, m Machine, 
 	defer os.RemoveAll(dir)
 	initrd := filepath.Join(dir, "initramfs")
 	if err := writeRoot(initrd, r); err != nil {
-		run.fail(Failed, hinted("$TMPDIR needs room for it", "its initramfs can't be made: %w", err))
+		run.fail(Failed, hint.Errorf("$TMPDIR needs room for it", "its initramfs can't be made: %w", err))
 		return
 	}
 	folder := filepath.Join(b.opt.LogDir, logFolder(k.ID))
 	noLog := func(err error) {
-		run.fail(Failed, hinted("name a folder with --logs", "the console's log can't be kept: %w", err))
+		run.fail(Failed, hint.Errorf("name a folder with --logs", "the console's log can't be kept: %w", err))
 	}
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		noLog(err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/corecheck/corecheck/compat/internal/hint"
 	"github.com/corecheck/corecheck/kernels"
 )
 
@@ -24,20 +25,6 @@ var guestArchs = []struct {
 	{"x86_64", "amd64", 62},
 	{"arm64", "arm64", 183},
 	{"s390x", "s390x", 22},
-}
-
-// hintError is an error with what to do about it.
-type hintError struct {
-	err  error
-	hint string
-}
-
-func (e *hintError) Error() string { return e.err.Error() }
-func (e *hintError) Unwrap() error { return e.err }
-func (e *hintError) Hint() string  { return e.hint }
-
-func hinted(hint, format string, args ...any) error {
-	return &hintError{fmt.Errorf(format, args...), hint}
 }
 
 // guestProgram finds the file of corecheck that is /init of guests of an architecture: the one that the user named, this
@@ -60,15 +47,15 @@ func guestProgram(named, arch string) (string, error) {
 		}
 		beside := filepath.Join(filepath.Dir(self), "corecheck-linux-"+g.goarch)
 		if _, err := os.Stat(beside); err != nil {
-			return "", hinted(build, "guests of %s need a corecheck for Linux on %s, and there is no %s", arch, g.goarch, beside)
+			return "", hint.Errorf(build, "guests of %s need a corecheck for Linux on %s, and there is no %s", arch, g.goarch, beside)
 		}
 		return beside, checkProgram(beside, arch, g.machine, build)
 	}
-	return "", hinted("x86_64, arm64 and s390x can be booted", "kernels of %s can't be booted", arch)
+	return "", hint.Errorf("x86_64, arm64 and s390x can be booted", "kernels of %s can't be booted", arch)
 }
 
 // checkProgram tells whether a file can be the /init of a guest: corecheck, for its machine, and needing no library.
-func checkProgram(path, arch string, machine uint16, hint string) error {
+func checkProgram(path, arch string, machine uint16, advice string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -77,18 +64,18 @@ func checkProgram(path, arch string, machine uint16, hint string) error {
 	got, static, err := elfProgram(f)
 	switch {
 	case err != nil:
-		return hinted(hint, "%s can't run in a guest: %w", path, err)
+		return hint.Errorf(advice, "%s can't run in a guest: %w", path, err)
 	case got != machine:
-		return hinted(hint, "%s is not for guests of %s: it is for ELF machine %d, want %d", path, arch, got, machine)
+		return hint.Errorf(advice, "%s is not for guests of %s: it is for ELF machine %d, want %d", path, arch, got, machine)
 	case !static:
-		return hinted(hint, "%s can't run in a guest: it needs shared libraries", path)
+		return hint.Errorf(advice, "%s can't run in a guest: it needs shared libraries", path)
 	}
 	info, err := buildinfo.Read(f)
 	if err != nil {
-		return hinted(hint, "%s can't run in a guest: %w", path, err)
+		return hint.Errorf(advice, "%s can't run in a guest: %w", path, err)
 	}
 	if info.Path != mainPackage && info.Path != mainPackage+".test" {
-		return hinted(hint, "%s can't run in a guest: it is built from %s, not corecheck", path, info.Path)
+		return hint.Errorf(advice, "%s can't run in a guest: it is built from %s, not corecheck", path, info.Path)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/corecheck/corecheck/compat/internal/hint"
 	"github.com/corecheck/corecheck/kernels"
 )
 
@@ -27,20 +28,6 @@ const askTime = 20 * time.Second
 
 // maxSaid is how much of what QEMU says about itself is kept, in bytes.
 const maxSaid = 64 << 10
-
-// hintError is an error with what to do about it.
-type hintError struct {
-	err  error
-	hint string
-}
-
-func (e *hintError) Error() string { return e.err.Error() }
-func (e *hintError) Unwrap() error { return e.err }
-func (e *hintError) Hint() string  { return e.hint }
-
-func hinted(hint, format string, args ...any) error {
-	return &hintError{fmt.Errorf(format, args...), hint}
-}
 
 type version [3]int
 
@@ -70,7 +57,7 @@ func parseVersion(said []byte) (version, bool) {
 func Find(ctx context.Context, arch string, opt Options) (*QEMU, error) {
 	m := machines[arch]
 	if m == nil {
-		return nil, hinted("guests can be x86_64, arm64 and s390x", "no guests of architecture %q", arch)
+		return nil, hint.Errorf("guests can be x86_64, arm64 and s390x", "no guests of architecture %q", arch)
 	}
 	switch opt.Accel {
 	case "", KVM, TCG:
@@ -89,11 +76,11 @@ func Find(ctx context.Context, arch string, opt Options) (*QEMU, error) {
 	}
 	v, ok := parseVersion(said)
 	if !ok {
-		return nil, hinted("is it a QEMU?", "%s --version says %q", binary, firstLine(said))
+		return nil, hint.Errorf("is it a QEMU?", "%s --version says %q", binary, firstLine(said))
 	}
 	q.Version = v.String()
 	if v.less(minVersion) {
-		return nil, hinted("install a newer one, or name it with --qemu", "%s is QEMU %s, %s or newer is needed", binary, v, minVersion)
+		return nil, hint.Errorf("install a newer one, or name it with --qemu", "%s is QEMU %s, %s or newer is needed", binary, v, minVersion)
 	}
 	// A QEMU without seccomp refuses the option before it comes to listing its machines.
 	list, err := ask(ctx, binary, "-sandbox", sandbox, "-machine", "help")
@@ -105,7 +92,7 @@ func Find(ctx context.Context, arch string, opt Options) (*QEMU, error) {
 	}
 	board, _, _ := strings.Cut(m.tcg, ",")
 	if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(board) + `\s`).Match(list) {
-		return nil, hinted("it is "+m.binary+" that has it", "%s has no machine %q, which guests of %s run on", binary, board, arch)
+		return nil, hint.Errorf("it is "+m.binary+" that has it", "%s has no machine %q, which guests of %s run on", binary, board, arch)
 	}
 	return q, q.choose(ctx, host, opt)
 }
@@ -123,7 +110,7 @@ func (q *QEMU) choose(ctx context.Context, host string, opt Options) error {
 	case reason == "":
 		q.Accel = KVM
 	case opt.Accel == KVM:
-		return hinted("leave the choice to corecheck: TCG works everywhere", "no KVM: %s", reason)
+		return hint.Errorf("leave the choice to corecheck: TCG works everywhere", "no KVM: %s", reason)
 	default:
 		q.AccelReason = reason
 	}
@@ -149,7 +136,7 @@ func look(named string, m *machine, native bool) (string, error) {
 		}
 	}
 	release, _ := os.ReadFile("/etc/os-release")
-	return "", hinted(install(runtime.GOOS, release, m), "%s is not in PATH", m.binary)
+	return "", hint.Errorf(install(runtime.GOOS, release, m), "%s is not in PATH", m.binary)
 }
 
 // install says how QEMU is installed, by os-release(5).
