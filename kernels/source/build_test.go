@@ -3,21 +3,19 @@ package source
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"github.com/corecheck/corecheck/btfinfo/btfbuild"
 	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/kernels/archive"
+	"github.com/corecheck/corecheck/kernels/pull/pulltest"
 )
 
 // section is a section of an ELF file that a test builds.
@@ -137,31 +135,10 @@ func (f *fake) conf(lines ...string) []byte {
 
 // compress packs data: "gz", "xz", "zst", or "" for not at all.
 func compress(how string, data []byte) []byte {
-	var b bytes.Buffer
-	var w io.WriteCloser
-	var err error
-	switch how {
-	case "":
-		return data
-	case "gz":
-		w = gzip.NewWriter(&b)
-	case "xz":
-		w, err = xz.NewWriter(&b)
-	case "zst":
-		w, err = zstd.NewWriter(&b)
-	default:
-		panic("no compression " + how)
+	if how != "" {
+		how = "." + how
 	}
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		panic(err)
-	}
-	return b.Bytes()
+	return pulltest.Pack(how, data)
 }
 
 // packed is a file in a package that a test builds.

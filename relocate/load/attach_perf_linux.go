@@ -18,6 +18,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/corecheck/corecheck/kernels"
 	"github.com/corecheck/corecheck/relocate"
 )
 
@@ -294,7 +295,7 @@ func traceable(pattern string) ([]uintptr, error) {
 			if len(f) < 2 {
 				return number(unix.EINVAL, "%s has the line %q", name, strings.Join(f, " "))
 			}
-			if !matches(f[1], pattern) {
+			if !kernels.Glob(pattern, f[1]) {
 				return nil
 			}
 			addr, err := strconv.ParseUint(f[0], 16, 64)
@@ -307,7 +308,7 @@ func traceable(pattern string) ([]uintptr, error) {
 	} else {
 		names := map[string]bool{}
 		err := eachLine(tracefs()+list, func(f []string) error {
-			if len(f) > 0 && matches(f[0], pattern) {
+			if len(f) > 0 && kernels.Glob(pattern, f[0]) {
 				names[f[0]] = true
 			}
 			return nil
@@ -316,7 +317,7 @@ func traceable(pattern string) ([]uintptr, error) {
 			return nil, err
 		}
 		err = eachLine("/proc/kallsyms", func(f []string) error {
-			if len(f) < 3 || !matches(f[2], pattern) {
+			if len(f) < 3 || !kernels.Glob(pattern, f[2]) {
 				return nil
 			}
 			// Some kernels list functions without the suffix that link-time optimisation gave them (avail_kallsyms_cb).

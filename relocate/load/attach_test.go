@@ -11,56 +11,6 @@ import (
 	"github.com/corecheck/corecheck/relocate"
 )
 
-func TestMatches(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name, pattern string
-		want          bool
-	}{
-		{"vfs_read", "vfs_read", true}, {"vfs_read", "vfs_*", true}, {"vfs_read", "*", true}, {"vfs_read", "vfs_rea?", true},
-		{"vfs_read", "vfs_read?", false}, {"vfs_read", "vfs", false}, {"vfs_read", "", false}, {"", "", true}, {"", "*", true}, {"", "?", false},
-		{"vfs_read", "*read", true}, {"vfs_read", "*_*", true}, {"vfs_read", "*write", false}, {"vfs_read", "**r**d**", true},
-		{"aab", "*ab", true}, {"aaab", "a*ab?", false}, {"abcabd", "*ab?", true}, {"abcabd", "a*c", false},
-	} {
-		if got := matches(c.name, c.pattern); got != c.want {
-			t.Errorf("matches(%q, %q) = %t", c.name, c.pattern, got)
-		}
-	}
-}
-
-// globMatch is glob_match of libbpf v1.7 as it reads, which takes exponential time.
-func globMatch(s, p string) bool {
-	switch {
-	case p == "":
-		return s == ""
-	case p[0] == '*':
-		return globMatch(s, p[1:]) || s != "" && globMatch(s[1:], p)
-	case s == "":
-		return false
-	}
-	return (p[0] == '?' || p[0] == s[0]) && globMatch(s[1:], p[1:])
-}
-
-func FuzzMatches(f *testing.F) {
-	f.Add("vfs_read", "vfs_*")
-	f.Add("aaaaaaab", "a*a*?b")
-	f.Fuzz(func(t *testing.T, name, pattern string) {
-		// The reference takes long for long ones.
-		name, pattern = name[:min(len(name), 12)], pattern[:min(len(pattern), 12)]
-		if got, want := matches(name, pattern), globMatch(name, pattern); got != want {
-			t.Errorf("matches(%q, %q) = %t, want %t", name, pattern, got, want)
-		}
-	})
-}
-
-// A pattern of the object's must not cost more than its length allows.
-func TestMatchesTime(t *testing.T) {
-	t.Parallel()
-	if matches(strings.Repeat("a", 500), strings.Repeat("a*", 200)+"b") {
-		t.Error("no b, yet it fits")
-	}
-}
-
 // Every section that libbpf knows is attached in some way, or it is said why not.
 func TestAttachKinds(t *testing.T) {
 	t.Parallel()
